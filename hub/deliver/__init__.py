@@ -1,0 +1,1 @@
+"""Stage 4: a delivery becomes an outbound call: attempts, retry, dead letter, links."""

@@ -1,0 +1,294 @@
+"""Send what an integration asks for: base address, auth, timeouts, guard, redaction, record."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from httpx_aiohttp import AiohttpTransport
+from standardwebhooks.webhooks import Webhook as StandardWebhook
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
+
+from hub.deliver.guard import Guard, GuardedResolver, PrivateAddress
+from hub.sdk import Registry, json
+from hub.sdk.actions import (
+    Account,
+    AuthFailed,
+    Call,
+    Outcome,
+    Rejected,
+    RetryLater,
+    Unknown,
+    unreadable,
+)
+from hub.sdk.errors import HubError, InvalidInput, MalformedPayload
+from hub.sdk.http import Request, Response
+from hub.sdk.integration import Sends
+from hub.store.connections import Connection, fill
+
+_T = TypeVar("_T")
+_MOST_CALLS = 25
+"""Calls one action may make; more means that a generator never ends."""
+_MOST_BYTES = 10 * 1024 * 1024
+_EXCERPT = 2000
+
+
+@dataclass(slots=True)
+class Record:
+    """What was sent and answered, with secrets masked: what the attempt stores."""
+
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    wrote: bool = False
+    """Whether a request that could change something has left."""
+
+
+class Caller:
+    """Drives actions: sends each request they yield, and turns every failure into an outcome."""
+
+    def __init__(self, registry: Registry, *, allow_private: tuple[str, ...] = ()) -> None:
+        self._registry = registry
+        self._guard = Guard(allow_private)
+        self._client: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Close the connections to the vendors."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def act(
+        self, connection: Connection, action: str, call: Call, *, find_first: bool = False
+    ) -> tuple[Outcome, Record]:
+        """Run one action once. With `find_first`, look up what an earlier attempt may have made.
+
+        Never raises for anything a vendor or an integration does.
+        """
+        record = Record()
+        available = self._registry.get(connection.integration)
+        sends = None if available is None else available.manifest.sends
+        code = None if available is None else available.code.actions.get(action)
+        if sends is None or code is None:
+            return Rejected(reason=f"{connection.integration} has no action {action!r}"), record
+        try:
+            if find_first and code.find is not None:
+                found = await self._drive(connection, sends, code.find(call), call, record)
+                if isinstance(found, Outcome):
+                    return found, record
+            outcome = await self._drive(connection, sends, code.run(call), call, record)
+        except InvalidInput as error:
+            return Rejected(reason=str(error), field=error.field), record
+        except MalformedPayload as error:
+            return (unreadable(error) if record.wrote else RetryLater(reason=str(error), effect=False)), record
+        except _Ended as ended:
+            return ended.outcome, record
+        except Exception as error:  # noqa: BLE001 - an integration's fault must not stop the worker
+            reason = f"the integration {connection.integration!r} has a fault: {type(error).__name__}: {error}"
+            return (Unknown(reason=reason) if record.wrote else Rejected(reason=reason)), record
+        return outcome, record
+
+    async def probe(self, connection: Connection) -> Account | Outcome:
+        """Ask the vendor who the connection's credentials belong to."""
+        available = self._registry.get(connection.integration)
+        if available is None or available.manifest.sends is None or available.code.probe is None:
+            return Rejected(reason=f"{connection.integration} has nothing to test")
+        call = Call(inputs={}, config=connection.config, now=datetime.now(UTC))
+        try:
+            return await self._drive(
+                connection, available.manifest.sends, available.code.probe(call), call, Record()
+            )
+        except _Ended as ended:
+            return ended.outcome
+        except HubError as error:
+            return RetryLater(reason=str(error))
+
+    async def check(
+        self, connection: Connection, action: str, inputs: Mapping[str, Any]
+    ) -> tuple[InvalidInput, ...]:
+        """Compare a step's inputs with what the vendor demands; nothing is changed there."""
+        available = self._registry.get(connection.integration)
+        code = None if available is None else available.code.actions.get(action)
+        sends = None if available is None else available.manifest.sends
+        if code is None or code.check is None or sends is None:
+            return ()
+        call = Call(
+            inputs=inputs, config=connection.config, account=connection.account, now=datetime.now(UTC)
+        )
+        try:
+            return await self._drive(connection, sends, code.check(call), call, Record())
+        except _Ended as ended:
+            reason = getattr(ended.outcome, "reason", "no answer")
+            return (InvalidInput("connection", f"{connection.name} could not be asked: {reason}",
+                                 "test the connection, or save with vendor_check=false"),)  # fmt: skip
+        except HubError as error:
+            return (InvalidInput("connection", str(error), "test the connection"),)
+
+    async def _drive(
+        self, connection: Connection, sends: Sends, steps: Generator[Request, Response, _T],
+        call: Call, record: Record,
+    ) -> _T:  # fmt: skip
+        response: Response | None = None
+        for _ in range(_MOST_CALLS):
+            try:
+                request = next(steps) if response is None else steps.send(response)
+            except StopIteration as stop:
+                result: _T = stop.value
+                return result
+            response = await self._send(connection, sends, request, call, record)
+        steps.close()
+        reason = f"the action made more than {_MOST_CALLS} calls"
+        raise _Ended(Unknown(reason=reason) if record.wrote else Rejected(reason=reason))
+
+    async def _send(
+        self, connection: Connection, sends: Sends, request: Request, call: Call, record: Record
+    ) -> Response:
+        url = fill(sends.base_url, connection.config).rstrip("/") + request.path
+        content = request.content
+        headers = {**sends.headers, **request.headers}
+        headers.setdefault("user-agent", "productops-hub")
+        if request.json is not None:
+            content = json.dumps(request.json)
+            headers.setdefault("content-type", "application/json")
+        _authorize(headers, sends, connection, call, content or b"")
+        note: dict[str, Any] = {"method": request.method, "url": _masked(url, connection)}
+        if content:
+            note["body"] = _masked(json.clean_text(content[:_EXCERPT].decode("utf-8", "replace")), connection)
+        record.calls.append(note)
+        began = time.perf_counter()
+        try:
+            response = await self._exchange(request, url, headers, content, sends.timeout_seconds, record)
+        except (httpx.HTTPError, PrivateAddress, OSError, httpx.InvalidURL, ValueError) as error:
+            note["error"] = _masked(str(error) or type(error).__name__, connection)
+            note["ms"] = round((time.perf_counter() - began) * 1000, 1)
+            raise _Ended(_read_error(error, note["error"], wrote=record.wrote)) from None
+        note.update(
+            status=response.status,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+            answer=_masked(response.excerpt(_EXCERPT), connection),
+        )
+        return response
+
+    async def _exchange(
+        self, request: Request, url: str, headers: Mapping[str, str], content: bytes | None,
+        timeout: float, record: Record,  # noqa: ASYNC109 - it is the vendor's own limit
+    ) -> Response:  # fmt: skip
+        parts = urlsplit(url)
+        self._guard.check(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        # Sent again at once only when nothing can have happened, or nothing more can.
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(3),
+            wait=wait_fixed(0.2),
+            retry=retry_if_exception(
+                lambda e: isinstance(e, httpx.ConnectError)
+                or (request.safe and isinstance(e, (httpx.ReadError, httpx.RemoteProtocolError)))
+            ),
+            reraise=True,
+        )
+        client = self._open()
+        async for attempt in retrying:
+            with attempt:
+                # Only a connection that never came to be is sure to have changed nothing.
+                wrote_before = record.wrote
+                record.wrote = record.wrote or not request.safe
+                try:
+                    answer = await client.request(
+                        request.method,
+                        url,
+                        params=dict(request.query) or None,
+                        headers=dict(headers),
+                        content=content,
+                        timeout=timeout,
+                    )
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    record.wrote = wrote_before
+                    raise
+                return Response(
+                    status=answer.status_code,
+                    headers={name.lower(): value for name, value in answer.headers.items()},
+                    body=answer.content[:_MOST_BYTES],
+                )
+        raise AssertionError  # pragma: no cover - tenacity returns or raises
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            guard = self._guard
+            transport = AiohttpTransport(
+                client=lambda: ClientSession(
+                    connector=TCPConnector(
+                        limit=200, resolver=GuardedResolver(guard), ttl_dns_cache=60,
+                        keepalive_timeout=30,
+                    ),
+                    cookie_jar=DummyCookieJar(),
+                    timeout=ClientTimeout(total=None),
+                    auto_decompress=False,
+                )
+            )  # fmt: skip
+            self._client = httpx.AsyncClient(
+                transport=transport, follow_redirects=False, trust_env=False
+            )
+        return self._client
+
+
+class _Ended(Exception):  # noqa: N818 - it carries an outcome through a generator's driver
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+def _read_error(error: Exception, said: str, *, wrote: bool) -> Outcome:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PrivateAddress):
+            return Rejected(reason=str(cause))
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError)):
+        return Rejected(reason=f"the address cannot be called: {said}")
+    if wrote:
+        return Unknown(reason=f"no answer came: {type(error).__name__}: {said}")
+    return RetryLater(reason=f"{type(error).__name__}: {said}", effect=False)
+
+
+def _authorize(
+    headers: dict[str, str], sends: Sends, connection: Connection, call: Call, content: bytes
+) -> None:
+    """Add the credentials. Raises `_Ended` when there are none."""
+    auth = sends.auth
+    if auth.kind == "none":
+        return
+    token = connection.secret(auth.token)
+    if auth.kind == "standard_webhooks":
+        if not token:
+            return
+        now = datetime.now(UTC)
+        signer = StandardWebhook(token)
+        headers["webhook-id"] = call.marker
+        headers["webhook-timestamp"] = str(int(now.timestamp()))
+        headers["webhook-signature"] = signer.sign(call.marker, now, content.decode("utf-8", "replace"))
+        return
+    if auth.kind == "basic":
+        user = connection.secret(auth.username) or str(connection.config.get(auth.username, ""))
+        pair = f"{user}:{connection.secret(auth.password)}"
+        token = connection.secret(auth.password)
+        value, name = "Basic " + base64.b64encode(pair.encode()).decode(), "authorization"
+    elif auth.kind == "bearer":
+        value, name = f"Bearer {token}", "authorization"
+    else:
+        value, name = token, auth.name.lower()
+    if not token:
+        field_name = auth.token or auth.password
+        raise _Ended(AuthFailed(reason=f"{connection.name} has no {field_name}; set it in its config"))
+    headers[name] = value
+
+
+def _masked(text: str, connection: Connection) -> str:
+    for values in connection.secrets.values():
+        for value in values:
+            if len(value) >= 4:  # noqa: PLR2004 - shorter ones would mask ordinary words
+                text = text.replace(value, "••••")
+    return text

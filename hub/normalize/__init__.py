@@ -1,0 +1,1 @@
+"""Stage 2: a raw webhook becomes shared events, by the integration's pure function."""

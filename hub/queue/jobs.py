@@ -1,0 +1,142 @@
+"""Wake-ups between processes, as arq jobs. Losing one costs latency, never data."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from hub.queue.batch import Batcher
+
+if TYPE_CHECKING:
+    from arq.typing import WorkerCoroutine
+
+_log = logging.getLogger(__name__)
+_AWAY = (RedisError, OSError, TimeoutError)
+_JOB = "advance"
+QUEUE = "hub:jobs"
+
+Advance = Callable[[Sequence[int]], Awaitable[None]]
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """Read `redis://`, `rediss://` or `unix://` addresses."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        database = int(parse_qs(parts.query).get("db", ["0"])[0])
+        return RedisSettings(unix_socket_path=parts.path, database=database, conn_retries=0)
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_retries = 0
+    settings.conn_timeout = 2
+    return settings
+
+
+class Queue:
+    """Says that connections have work waiting. One job for many wake-ups that come together."""
+
+    def __init__(self, url: str) -> None:
+        self._settings = redis_settings(url)
+        self._redis: ArqRedis | None = None
+        self._batcher: Batcher[int, None] = Batcher(self._enqueue, most=10_000)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.away = False
+
+    def wake(self, connection_ids: Iterable[int]) -> None:
+        """Say so, without waiting for Redis. The sweeper finds the work should this fail."""
+        for connection_id in connection_ids:
+            task = asyncio.create_task(self._batcher.submit(connection_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def ping(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            redis = await self._connect()
+            return bool(await asyncio.wait_for(redis.ping(), 2))
+        except _AWAY:
+            return False
+
+    async def close(self) -> None:
+        """Send what waits and disconnect."""
+        await self._batcher.drain()
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    async def _connect(self) -> ArqRedis:
+        if self._redis is None:
+            self._redis = await create_pool(
+                self._settings,
+                default_queue_name=QUEUE,
+                job_serializer=msgspec.json.encode,
+                job_deserializer=msgspec.json.decode,
+            )
+        return self._redis
+
+    async def _enqueue(self, connection_ids: Sequence[int]) -> list[None]:
+        try:
+            redis = await self._connect()
+            await asyncio.wait_for(redis.enqueue_job(_JOB, sorted(set(connection_ids))), 2)
+            self.away = False
+        except _AWAY as error:
+            if not self.away:
+                _log.warning("Redis is away, work waits for the sweeper: %s", error)
+            self.away = True
+        return [None] * len(connection_ids)
+
+
+class Listener:
+    """Runs `advance` for every wake-up, and goes on trying while Redis is away."""
+
+    def __init__(self, url: str, advance: Advance, *, poll_seconds: float) -> None:
+        self._settings = redis_settings(url)
+        self._advance = advance
+        self._poll_seconds = poll_seconds
+        self._worker: Worker | None = None
+        self.away = False
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except _AWAY as error:
+                if not self.away:
+                    _log.warning("Redis is away, the sweeper finds the work: %s", error)
+                self.away = True
+                await asyncio.sleep(1)
+
+    async def _listen(self) -> None:
+        async def advance(_: dict[Any, Any], connection_ids: list[int]) -> None:
+            await self._advance(connection_ids)
+
+        redis = await create_pool(
+            self._settings,
+            default_queue_name=QUEUE,
+            job_serializer=msgspec.json.encode,
+            job_deserializer=msgspec.json.decode,
+        )
+        self.away = False
+        worker = Worker(
+            functions=[func(cast("WorkerCoroutine", advance), name=_JOB, keep_result=0, max_tries=1)],
+            queue_name=QUEUE,
+            redis_pool=redis,
+            poll_delay=self._poll_seconds,
+            max_jobs=50,
+            job_timeout=60,
+            handle_signals=False,
+            health_check_interval=60,
+            job_serializer=msgspec.json.encode,
+            job_deserializer=msgspec.json.decode,
+            log_results=False,
+        )
+        try:
+            await worker.async_run()
+        finally:
+            await worker.close()

@@ -1,0 +1,1 @@
+"""Stage 1: a webhook request is verified, deduplicated, committed, acknowledged."""

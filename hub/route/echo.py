@@ -1,0 +1,129 @@
+"""Is this event the echo of something the hub wrote? Pure.
+
+Three signs, the surest first: the event carries the id of a thing the hub made; it was done by the
+hub's account and says what the hub wrote (compared by words, since vendors reformat text); it was
+done by an account kept for the hub alone. What only looks related (same account, same object, other
+words) is not an echo, but counts as a hop, so that a chain that slips through still ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from hub.links.refs import texts_of
+from hub.sdk.actions import Account
+from hub.sdk.text import SAME_TEXT, fingerprint, similarity
+from hub.store.writes import Write
+
+MOST_HOPS = 8
+"""Routes that may lead to one another before the breaker ends the chain."""
+MOST_WRITES = 20
+"""Writes on one object within a minute, after which the hub's own events are not routed."""
+_MINUTE = timedelta(minutes=1)
+_NEAR = timedelta(seconds=15)
+# Without a known account only the words speak, and only for as long as a webhook usually takes.
+_UNSIGNED = timedelta(minutes=10)
+
+
+class Verdict(NamedTuple):
+    """What an event is: an echo, part of a chain, or neither."""
+
+    echo: bool
+    reason: str
+    write: Write | None
+    hop: int
+
+
+NOT_OURS = Verdict(echo=False, reason="", write=None, hop=0)
+
+
+def targets(refs: Sequence[Mapping[str, Any]], event_type: str) -> list[str]:
+    """Return the names under which a write on the event's things would be in the ledger."""
+    names = [f"{ref['kind']}/{name}" for ref in refs for name in (ref["id"], ref["key"]) if name]
+    if event_type.endswith((".created", ".opened", ".posted", ".received", ".replied")) and refs:
+        names.append(f"new/{refs[0]['kind']}")
+    return list(dict.fromkeys(names))
+
+
+def judge(
+    *,
+    event_type: str,
+    data: Mapping[str, Any],
+    at: datetime,
+    account: Account | None,
+    dedicated: bool,
+    writes: Sequence[Write],
+    made: Write | None,
+) -> Verdict:
+    """Decide about one event. `writes` are the recent ones on its things, `made` the write that
+    made one of them, `at` when the event's webhook came in.
+    """  # noqa: D205, D209
+    if made is not None and _is_what_was_made(event_type):
+        return Verdict(True, f"it is what dl_{made.delivery_id} made", made, made.hop + 1)  # noqa: FBT003
+    actor = str(data["actor"]["id"])
+    ours = account is not None and account.is_actor(actor)
+    if account is not None and actor and not ours:
+        return NOT_OURS
+    newest = writes[0] if writes else None
+    if ours and dedicated:
+        return Verdict(True, "the hub's own account did it", newest, _hop(newest))  # noqa: FBT003
+    said = [fingerprint(text) for text in _said(event_type, data)]
+    for write in writes:
+        if account is None and at - write.at > _UNSIGNED:
+            continue
+        if _same(said, write.words):
+            reason = f"it says what dl_{write.delivery_id} wrote"
+            return Verdict(True, reason, write, write.hop + 1)  # noqa: FBT003
+    if ours and newest is not None and not any(said) and at - newest.at < _NEAR:
+        reason = f"the hub's account did it right after dl_{newest.delivery_id}"
+        return Verdict(True, reason, newest, newest.hop + 1)  # noqa: FBT003
+    if newest is not None and (ours or account is None or not actor):
+        return Verdict(False, "", newest, newest.hop + 1)  # noqa: FBT003
+    return NOT_OURS
+
+
+def too_many(writes: Sequence[Write], at: datetime) -> bool:
+    """Whether one object was written to so often in the last minute that a loop is likely."""
+    return sum(1 for write in writes if at - write.at < _MINUTE) > MOST_WRITES
+
+
+def _hop(write: Write | None) -> int:
+    return 0 if write is None else write.hop + 1
+
+
+def _is_what_was_made(event_type: str) -> bool:
+    """Whether the event tells of the making. What people do later to the thing is theirs."""
+    return event_type.endswith(
+        (".created", ".opened", ".posted", ".received", ".replied", ".commented")
+    )
+
+
+def _same(said: Sequence[tuple[str, ...]], words: Sequence[str]) -> bool:
+    wrote = tuple(words)
+    return bool(wrote) and any(text and similarity(text, wrote) >= SAME_TEXT for text in said)
+
+
+def _said(event_type: str, data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts an event tells as new, the one most likely written by an action first."""
+    if event_type == "work_item.status_changed":
+        yield data["status"]["name"]
+        yield data["status"]["category"]
+        return
+    for name in ("comment", "body", "notes"):
+        text = data.get(name)
+        if isinstance(text, dict) and text.get("text"):
+            yield text["text"]
+    title = data.get("title")
+    if event_type.endswith((".created", ".opened", ".received")):
+        body = data.get("body") or {}
+        if isinstance(title, dict) and title.get("text"):
+            yield f"{title['text']} {body.get('text', '')}"
+            yield title["text"]
+        return
+    for change in data.get("changes") or ():
+        if change["after"]:
+            yield change["after"]
+    if not any(data.get(name) for name in ("comment", "body", "changes")):
+        yield from texts_of(data)

@@ -1,0 +1,194 @@
+"""Connections: configured accounts of integrations, with their secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from hub.sdk import Registry
+from hub.sdk.actions import Account
+from hub.sdk.integration import Manifest
+from hub.store.pool import Database, Row, Session, away_as_error
+from hub.store.vault import Vault
+
+_FRESH_SECONDS = 1.0
+_ALL = "select * from connections"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One configured account. `config` has the schema's defaults filled in and no secrets.
+
+    `secrets` maps a config field to its values, newest first; the second is the one before the
+    last rotation.
+    """
+
+    id: int
+    name: str
+    integration: str
+    key: str
+    config: Mapping[str, Any]
+    secrets: Mapping[str, tuple[str, ...]]
+    account: Account | None
+    dedicated_account: bool
+    state: str
+    reason: str
+    parked_until: datetime | None
+    refused: int
+    created_at: datetime
+    updated_at: datetime
+
+    def secret(self, field: str) -> str:
+        """Return the newest value of a secret field, or an empty string."""
+        values = self.secrets.get(field, ())
+        return values[0] if values else ""
+
+    @property
+    def receives(self) -> bool:
+        """Whether webhooks are taken in (a paused connection keeps what arrives)."""
+        return self.state != "removed"
+
+    @property
+    def runs(self) -> bool:
+        """Whether its webhooks are processed and its deliveries leave."""
+        return self.state == "active"
+
+
+def with_defaults(manifest: Manifest, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with the schema's defaults filled in, and `{field}` places in texts filled.
+
+    A default such as `https://{site}/rest` may name other fields; filling repeats until nothing
+    changes, at most four times.
+    """
+    properties: Mapping[str, Any] = manifest.config.get("properties", {})
+    full = {name: schema["default"] for name, schema in properties.items() if "default" in schema}
+    full.update({name: value for name, value in config.items() if value is not None})
+    for name, schema in properties.items():
+        default = schema.get("default")
+        if isinstance(default, str) and "{" in default and full.get(name) == default:
+            full[name] = fill(default, full)
+    return full
+
+
+def fill(text: str, values: Mapping[str, Any]) -> str:
+    """Replace `{field}` by the config's value, repeatedly but at most four times."""
+    for _ in range(4):
+        filled = text
+        for name, value in values.items():
+            if isinstance(value, (str, int)):
+                filled = filled.replace("{" + name + "}", str(value))
+        if filled == text:
+            return text
+        text = filled
+    return text
+
+
+def from_row(row: Row, vault: Vault, registry: Registry) -> Connection:
+    """Build a `Connection`. Raises `VaultError` when its secrets cannot be read."""
+    values = dict(row)
+    available = registry.get(values["integration"])
+    if available is not None:
+        values["config"] = with_defaults(available.manifest, values["config"])
+    values["secrets"] = vault.open(values["secrets"])
+    account = values["account"]
+    values["account"] = None if account is None else msgspec.convert(account, Account)
+    return Connection(**values)
+
+
+class Connections:
+    """All connections, read at most once a second and kept: the hot paths ask it, not the database.
+
+    A change made elsewhere is seen after a second; `forget` makes one's own change seen at once.
+    When PostgreSQL is away, what was read before still answers.
+    """
+
+    def __init__(self, database: Database, vault: Vault, registry: Registry) -> None:
+        self._database = database
+        self.vault = vault
+        self.registry = registry
+        self._by_key: dict[str, Connection] = {}
+        self._by_id: dict[int, Connection] = {}
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+
+    async def by_key(self, key: str) -> Connection | None:
+        """Return the connection whose webhook address holds `key`. Raises `StoreAway`."""
+        await self._refresh()
+        return self._by_key.get(key)
+
+    async def by_id(self, connection_id: int) -> Connection | None:
+        """Return a connection by its number. Raises `StoreAway`."""
+        await self._refresh()
+        return self._by_id.get(connection_id)
+
+    async def by_name(self, name: str) -> Connection | None:
+        """Return a connection by its name, removed ones excluded. Raises `StoreAway`."""
+        return next((item for item in await self.all() if item.name == name), None)
+
+    async def all(self) -> Sequence[Connection]:
+        """Return every connection that is not removed, by name. Raises `StoreAway`."""
+        await self._refresh()
+        live = (item for item in self._by_id.values() if item.state != "removed")
+        return sorted(live, key=lambda item: item.name)
+
+    def forget(self) -> None:
+        """Read again at the next question."""
+        self._read_at = float("-inf")
+
+    async def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < _FRESH_SECONDS:
+            return
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        if self._read_at == float("-inf"):
+            await asyncio.shield(self._reading)
+
+    async def _read(self) -> None:
+        try:
+            async with away_as_error():
+                rows = await self._database.fetch(_ALL)
+            read = [from_row(row, self.vault, self.registry) for row in rows]
+            self._by_key = {item.key: item for item in read}
+            self._by_id = {item.id: item for item in read}
+            self._read_at = time.monotonic()
+        except Exception:
+            # Known connections go on answering; only a process that knows none must say so.
+            if not self._by_id:
+                raise
+            self._read_at = time.monotonic()
+        finally:
+            self._reading = None
+
+
+async def pause(session: Session | Database, connection_id: int, state: str, reason: str) -> bool:
+    """Stop an active connection's traffic; returns whether it was active."""
+    status = await session.execute(
+        "update connections set state = $2, reason = $3, updated_at = now() "
+        "where id = $1 and state = 'active'",
+        connection_id,
+        state,
+        reason,
+    )
+    return bool(status.endswith("1"))
+
+
+async def park(session: Session | Database, connection_id: int, until: datetime) -> None:
+    """Let nothing leave for a connection before `until` (its vendor said so)."""
+    await session.execute(
+        "update connections set parked_until = greatest(parked_until, $2) where id = $1",
+        connection_id,
+        until,
+    )
+
+
+async def count_refused(database: Database, connection_id: int, count: int) -> None:
+    """Add to the number of webhooks refused for their signature."""
+    await database.execute(
+        "update connections set refused = refused + $2 where id = $1", connection_id, count
+    )

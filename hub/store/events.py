@@ -1,0 +1,74 @@
+"""Events waiting for their routes, and what was decided about each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from hub.store.pool import Session
+
+
+class WaitingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event read for routing. `webhook_at` is when its webhook was taken in."""
+
+    id: int
+    connection_id: int
+    type: str
+    subject: str
+    time: datetime
+    data: dict[str, Any]
+    webhook_at: datetime
+
+
+class Routed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about an event: its state, why, and each route's verdict."""
+
+    event_id: int
+    state: str
+    reason: str = ""
+    node_id: int | None = None
+    echo_of: int | None = None
+    hop: int = 0
+    decisions: list[dict[str, Any]] = []
+
+
+_COLUMNS = (
+    "e.id, e.connection_id, e.type, e.subject, e.time, e.data, w.received_at as webhook_at "
+    "from events e join webhooks w on w.id = e.webhook_id"
+)
+_DECIDE = """
+update events set state = d.state, reason = d.reason, node_id = d.node_id, echo_of = d.echo_of,
+    hop = d.hop, decisions = d.decisions, routed_at = now()
+from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::smallint[],
+            $7::json[]) as d (id, state, reason, node_id, echo_of, hop, decisions)
+where events.id = d.id
+"""
+
+
+async def waiting(session: Session, connection_id: int, limit: int) -> list[WaitingEvent]:
+    """Return a connection's oldest events that have not met the routes yet, in order."""
+    rows = await session.fetch(
+        f"select {_COLUMNS} where e.connection_id = $1 and e.state = 'waiting' "  # noqa: S608
+        "order by e.id limit $2",
+        connection_id,
+        limit,
+    )
+    return [WaitingEvent(**dict(row)) for row in rows]
+
+
+async def by_ids(session: Session, ids: Sequence[int]) -> dict[int, WaitingEvent]:
+    """Return events by their numbers, whatever their state."""
+    rows = await session.fetch(f"select {_COLUMNS} where e.id = any($1::bigint[])", list(ids))  # noqa: S608
+    return {row["id"]: WaitingEvent(**dict(row)) for row in rows}
+
+
+async def decide(session: Session, routed: Sequence[Routed]) -> None:
+    """Store what was decided about events."""
+    rows = [
+        (x.event_id, x.state, x.reason[:2000], x.node_id, x.echo_of, x.hop, x.decisions)
+        for x in routed
+    ]
+    await session.execute(_DECIDE, *map(list, zip(*rows, strict=True)))

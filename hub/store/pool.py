@@ -1,0 +1,103 @@
+"""The pool of database connections, and what is set on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+
+from hub.sdk import json
+from hub.sdk.errors import HubError
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Database: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+    Session: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+else:
+    Database = Session = Any
+
+Row: TypeAlias = asyncpg.Record
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class StoreAway(HubError):
+    """PostgreSQL cannot be reached or cannot write. Nothing was kept; trying again is right."""
+
+
+async def open_pool(url: str, *, most: int = 10, name: str = "hub") -> Database:
+    """Open a pool of up to `most` connections, JSON columns read and written as Python values.
+
+    Raises `StoreAway` when the server does not answer within 10 s.
+    """
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=most,
+            timeout=10,
+            command_timeout=60,
+            init=_prepare,
+            server_settings={"application_name": name, "jit": "off"},
+        )
+    except _AWAY as error:
+        message = f"PostgreSQL does not answer: {error}"
+        raise StoreAway(message) from error
+
+
+@asynccontextmanager
+async def away_as_error() -> AsyncIterator[None]:
+    """Turn every sign that PostgreSQL is away into `StoreAway`."""
+    try:
+        yield
+    except _AWAY as error:
+        raise StoreAway(str(error) or type(error).__name__) from error
+
+
+@asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[Session]:
+    """Borrow a connection for one transaction. Raises `StoreAway`."""
+    async with away_as_error(), database.acquire(timeout=10) as session, session.transaction():
+        yield session
+
+
+async def wait_for(database_url: str, seconds: float) -> None:
+    """Wait until PostgreSQL answers. Raises `StoreAway` after `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            session = await asyncpg.connect(database_url, timeout=5)
+            await session.close()
+        except _AWAY as error:
+            if asyncio.get_running_loop().time() > deadline:
+                message = f"PostgreSQL does not answer: {error}"
+                raise StoreAway(message) from error
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+async def _prepare(session: Session) -> None:
+    for kind in ("json", "jsonb"):
+        await session.set_type_codec(
+            kind, schema="pg_catalog", encoder=_encode, decoder=json.loads, format="text"
+        )
+
+
+def _encode(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else json.text(value)
