@@ -330,7 +330,7 @@ def _read(
             wait, counts = later
             state = "pending"
             attempts, waits = (attempts + 1, waits) if counts else (attempts, waits + 1)
-    doubtful = action.once == "none" and uncertain
+    doubtful = action.once == "none" and (due.uncertain or uncertain)
     ref: Ref | None = getattr(outcome, "ref", None)
     written = outcome.written if isinstance(outcome, Delivered) else ()
     refs = [*written, *([ref] if ref is not None and action.creates else [])]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hub.store.pool import Database, Session, transaction
+from hub.store.pool import Database, Session, away_as_error, transaction
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +87,13 @@ on conflict (webhook_id, ordinal) do update
 """
 
 
+_CONNECTIONS_WAITING = """
+select id from connections c where state = 'active' and (
+    exists (select from webhooks w where w.connection_id = c.id and w.state = 'received')
+    or exists (select from events e where e.connection_id = c.id and e.state = 'waiting'))
+"""
+
+
 async def keep(database: Database, batch: Sequence[NewWebhook]) -> list[int | None]:
     """Commit webhooks as one group; returns each one's id, None for one that was known already.
 
@@ -144,3 +151,9 @@ async def end(session: Session, connection_id: int, ended: Sequence[Ended]) -> N
     ]
     if rows:
         await session.execute(_ADD_EVENTS, *map(list, zip(*rows, strict=True)))
+
+
+async def find_waiting(database: Database) -> list[int]:
+    """Return the connections with webhooks or events that wait. Raises `StoreAway`."""
+    async with away_as_error():
+        return [row["id"] for row in await database.fetch(_CONNECTIONS_WAITING)]

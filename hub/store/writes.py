@@ -55,7 +55,8 @@ async def written(session: Session, connection_id: int, refs: Sequence[str]) -> 
     found: dict[str, Write] = {}
     for row in rows:
         values = dict(row)
-        found[values.pop("ref")] = Write(**values)
+        ref = values.pop("ref")
+        found[ref] = Write(**values)
     return found
 
 

@@ -170,9 +170,7 @@ def _label(choice: Payload) -> str:
 def _labels(choices: Payload) -> tuple[str, ...]:
     if isinstance(choices.raw, list):  # a checkbox field sends the choices one by one
         return tuple(_label(choice) for choice in choices)
-    labels = (
-        choices["labels"].strings() or choices["refs"].strings() or choices["ids"].strings()
-    )
+    labels = choices["labels"].strings() or choices["refs"].strings() or choices["ids"].strings()
     other = choices["other"].opt_str()
     return (*labels, other) if other else labels
 
@@ -232,9 +230,7 @@ def _add_row(found: dict[str, Given], matrix: Question, row: str, value: Value) 
     before = found[name].answer.value if name in found else {}
     rows = dict(before) if isinstance(before, dict) else {}
     rows[row] = ", ".join(value) if isinstance(value, tuple) else _cell(value)
-    answer = Answer(
-        id=matrix.ref or matrix.id, question=matrix.title, type="matrix", value=rows
-    )
+    answer = Answer(id=matrix.ref or matrix.id, question=matrix.title, type="matrix", value=rows)
     found[name] = Given(answer, "matrix", matrix.id)
 
 
@@ -266,9 +262,7 @@ def _or(given: float | None, otherwise: float) -> float:
 
 def _score(value: float, scale: Scale) -> Score:
     # A value outside the bounds proves them wrong (an opinion scale set to 1 to 11): widen them.
-    return Score(
-        value=value, min=min(scale.min, value), max=max(scale.max, value), kind=scale.kind
-    )
+    return Score(value=value, min=min(scale.min, value), max=max(scale.max, value), kind=scale.kind)
 
 
 def plain_values(values: Payload) -> Mapping[str, str | float | bool]:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote
 
 from hub.sdk import InboundRequest, Response, json
-from hub.sdk.sandbox import OutgoingWebhook, Sandbox as Base, answer
+from hub.sdk.sandbox import OutgoingWebhook, answer
+from hub.sdk.sandbox import Sandbox as Base
 from hub.sdk.signature import sign
 
 _BY_FIELD: dict[str, str] = {
@@ -78,23 +79,25 @@ class Sandbox(Base):
             )
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
-        if parts == ["me"] and request.method == "GET":
-            return answer(200, self.state["account"])
-        if parts[0] != "forms" or len(parts) == 1:
-            return _fault(404, "NOT_FOUND", "Endpoint not found")
-        form = self.state["forms"].get(parts[1])
-        if form is None:
-            return _fault(404, "FORM_NOT_FOUND", f"Form {parts[1]} does not exist")
-        if len(parts) == 2 and request.method == "GET":  # noqa: PLR2004
-            return answer(200, form)
-        if parts[2:] == ["responses"] and request.method == "GET":
-            return self._responses(parts[1], query)
-        if parts[2:] == ["webhooks"] and request.method == "GET":
-            hooks = [self._hook(hook) for hook in self.state["webhooks"].values()]
-            return answer(200, {"items": [one for one in hooks if one["form_id"] == parts[1]]})
-        if parts[2] == "webhooks" and len(parts) == 4:  # noqa: PLR2004
-            return self._webhook(request, parts[1], parts[3])
-        return _fault(405, "METHOD_NOT_ALLOWED", "Method not allowed")
+        forms = self.state["forms"]
+        match (request.method, parts):
+            case ("GET", ["me"]):
+                found = answer(200, self.state["account"])
+            case (_, ["forms", name, *_]) if name not in forms:
+                found = _fault(404, "FORM_NOT_FOUND", f"Form {name} does not exist")
+            case ("GET", ["forms", name]):
+                found = answer(200, forms[name])
+            case ("GET", ["forms", name, "responses"]):
+                found = self._responses(name, query)
+            case ("GET", ["forms", name, "webhooks"]):
+                hooks = self.state["webhooks"].values()
+                mine = [self._hook(hook) for hook in hooks if hook["form_id"] == name]
+                found = answer(200, {"items": mine})
+            case ("GET" | "PUT" | "DELETE", ["forms", name, "webhooks", tag]):
+                found = self._webhook(request, name, tag)
+            case _:
+                found = _fault(404, "NOT_FOUND", "Endpoint not found")
+        return found
 
     def act(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a person does.

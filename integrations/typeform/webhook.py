@@ -32,6 +32,4 @@ def envelopes(request: InboundRequest, context: Context) -> tuple[Envelope, ...]
     """Return the one response in the request. Raises `MalformedPayload`."""
     del context
     body = request.payload()
-    return (
-        Envelope(type=body["event_type"].str(), id=body["event_id"].opt_id(), payload=body),
-    )
+    return (Envelope(type=body["event_type"].str(), id=body["event_id"].opt_id(), payload=body),)

@@ -1,4 +1,4 @@
-"""Find the faults in a connection's `schema`, `mapping` and `delivery_id` before they meet a webhook."""
+"""Find the faults in a connection's schema and mapping before they meet a webhook."""
 
 from __future__ import annotations
 

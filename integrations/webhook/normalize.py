@@ -18,17 +18,15 @@ from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from referencing.exceptions import Unresolvable
-from referencing.jsonschema import SPECIFICATIONS
+from referencing.jsonschema import EMPTY_REGISTRY
 
 from hub.sdk import Context, EventTable, MalformedPayload, Payload, UnsupportedEvent, json
 from hub.sdk.events import DATA_TYPES, Data, Event, Ref
-from integrations.webhook.shape import fit
+from integrations.webhook.shape import MILLIS_FROM, fit
 from integrations.webhook.templates import Templates
 from integrations.webhook.webhook import event_name
 
 _REF_PARTS = ("system", "kind", "id", "key", "url")
-# Seconds since 1970 reach this number in the year 5138; a greater one is in milliseconds.
-_MILLIS_FROM = 1e11
 _WRONG = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
 _FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>[^`]+)`")
 _PLACE = re.compile(r"(?P<said>.*?)(?: - at `\$(?P<place>.*)`)?", re.DOTALL)
@@ -47,7 +45,7 @@ class Rules:
         self._validator = None if schema is None else validator(schema)
 
     def check(self, body: Any) -> None:
-        """Hold a payload against the connection's schema. Raises `MalformedPayload` at its fault."""
+        """Hold a payload against the schema. Raises `MalformedPayload` at the fault."""
         if self._validator is None:
             return
         try:
@@ -69,7 +67,7 @@ def validator(schema: Any) -> Validator:
     except SchemaError as error:
         path = ".".join(["schema", *map(str, error.absolute_path)])
         raise MalformedPayload(path, "a JSON Schema", error.message[:200]) from None
-    return kind(schema, registry=SPECIFICATIONS)
+    return kind(schema, registry=EMPTY_REGISTRY)
 
 
 def _normalize(whole: Payload, context: Context) -> tuple[Event, ...]:
@@ -89,8 +87,10 @@ def _normalize(whole: Payload, context: Context) -> tuple[Event, ...]:
         if condition and not rules.templates.holds(condition, names, f"{place}.when"):
             continue
         matched = True
-        for scope in _items(mapping, place, rules.templates, names):
-            events.append(_event(mapping, place, rules.templates, scope, context))
+        events.extend(
+            _event(mapping, place, rules.templates, scope, context)
+            for scope in _items(mapping, place, rules.templates, names)
+        )
     if not matched:
         raise UnsupportedEvent(event_name(body))
     return tuple(events)
@@ -188,7 +188,7 @@ def _time(value: Any, path: str, context: Context) -> datetime:
         except ValueError:
             return Payload(value, path).iso_time()
     shown = Payload(value, path)
-    return shown.unix_millis() if abs(shown.number()) >= _MILLIS_FROM else shown.unix_time()
+    return shown.unix_millis() if abs(shown.number()) >= MILLIS_FROM else shown.unix_time()
 
 
 def _convert(data: Any, struct: type[Data], path: str) -> Data:
@@ -219,8 +219,9 @@ def _unlike(error: ValidationError) -> MalformedPayload:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     if error.validator == "type":
         return MalformedPayload(path, str(error.validator_value), json.text(error.instance)[:100])
+    wanted = error.validator_value
     if error.validator == "required" and isinstance(error.instance, dict):
-        missing = next(name for name in error.validator_value if name not in error.instance)
+        missing = next((name for name in (wanted if isinstance(wanted, list) else ()) if name not in error.instance), "")
         return MalformedPayload(f"{path}.{missing}", "a value, as the schema says", "nothing")
     expected = f"what the schema's {error.validator!r} allows"
     return MalformedPayload(path, expected, error.message[:200])

@@ -15,7 +15,8 @@ from msgspec import inspect
 from hub.sdk import json
 from hub.sdk.events import Data, Text
 
-_MILLIS_FROM = 1e11
+# Seconds since 1970 reach this number in the year 5138; a greater one is in milliseconds.
+MILLIS_FROM = 1e11
 
 
 def fit(value: Any, struct: type[Data], visibility: str) -> Any:
@@ -32,31 +33,43 @@ def _fit(value: Any, shape: inspect.Type, visibility: str) -> Any:
     shape = _bare(shape)
     if isinstance(shape, inspect.StructType):
         return _struct(value, shape, visibility)
+    if isinstance(shape, inspect.VarTupleType):
+        return _list(value, _bare(shape.item_type), visibility)
+    if isinstance(shape, inspect.DictType) and isinstance(value, dict):
+        return _free_form(value, _bare(shape.value_type))
+    return _single(value, shape)
+
+
+def _single(value: Any, shape: inspect.Type) -> Any:
     if isinstance(shape, inspect.StrType):
         return _word(value)
     if isinstance(shape, inspect.LiteralType) and isinstance(value, str):
         lower = value.strip().lower()
         return lower if lower in shape.values else value
-    if isinstance(shape, inspect.VarTupleType):
-        item = _bare(shape.item_type)
-        if isinstance(value, str) and isinstance(item, inspect.StrType):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, list):
-            return [_fit(one, item, visibility) for one in value if one is not None]
     if isinstance(shape, inspect.DateTimeType) and _is_number(value):
-        seconds = value / 1000 if abs(value) >= _MILLIS_FROM else value
+        seconds = value / 1000 if abs(value) >= MILLIS_FROM else value
         try:
             return datetime.fromtimestamp(seconds, UTC)
         except (ValueError, OverflowError, OSError):
             return value
-    if isinstance(shape, inspect.DictType) and isinstance(value, dict):
-        free = isinstance(_bare(shape.value_type), inspect.AnyType)
-        return {
-            name: item if free or isinstance(item, (str, bool, int, float)) else json.text(item)
-            for name, item in value.items()
-            if item is not None
-        }
     return value
+
+
+def _list(value: Any, item: inspect.Type, visibility: str) -> Any:
+    if isinstance(value, str) and isinstance(item, inspect.StrType):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list):
+        return value
+    return [_fit(one, item, visibility) for one in value if one is not None]
+
+
+def _free_form(value: dict[str, Any], item: inspect.Type) -> dict[str, Any]:
+    free = isinstance(item, inspect.AnyType)
+    return {
+        name: one if free or isinstance(one, (str, bool, int, float)) else json.text(one)
+        for name, one in value.items()
+        if one is not None
+    }
 
 
 def _struct(value: Any, shape: inspect.StructType, visibility: str) -> Any:

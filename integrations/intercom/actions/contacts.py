@@ -173,4 +173,4 @@ def _both(*clauses: tuple[str, str, str | int]) -> dict[str, Any]:
 
 
 def _ref(contact: Payload) -> Ref:
-    return ref("contact", contact["id"].id(), key=contact["email"].opt_str() or "")
+    return ref("contact", contact["id"].id())

@@ -9,7 +9,7 @@ from typing import Any
 
 from hub.sdk import Context, Payload
 from hub.sdk.events import Actor, ActorKind, Customer, Event, FeedbackKind, Ref, Text, Visibility
-from hub.sdk.text import from_html, plain, shorten
+from hub.sdk.text import from_html, from_plain, plain, shorten
 from integrations.intercom.refs import ref
 
 CUSTOMERS = frozenset({"user", "lead", "contact", "visitor"})
@@ -45,6 +45,7 @@ _APPS = {
     "https://api.au.intercom.io": "https://app.au.intercom.com",
 }
 _KEY = re.compile(r"\b[A-Z][A-Z0-9_]+-[0-9]+\b")
+_HTML = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>")
 _TITLE = 120
 
 
@@ -176,6 +177,11 @@ def signs_of(
     yield from (f"topic:{topic}" for topic in topics)
     yield f"ticket_type:{ticket_type}"
     yield from (f"attribute:{name}={value}" for name, value in found.items())
+
+
+def written(text: str) -> str:
+    """Return a field's text as Markdown: HTML where a teammate's editor made it, else plain."""
+    return from_html(text) if _HTML.search(text) else from_plain(text)
 
 
 def markdown(part: Payload) -> str:

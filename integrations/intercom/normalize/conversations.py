@@ -100,7 +100,7 @@ class Conversation:
     def feedback(self, *parts: Payload) -> dict[str, Any]:
         """Return the fields of the conversation as a report: what the customer first wrote."""
         return {
-            **self.shown(self.source, *parts),
+            **self.shown(*parts),
             "kind": self.kind(self.tags),
             "body": Text(text=self.said_first, visibility="public"),
         }
@@ -135,7 +135,7 @@ def begun_by_customer(payload: Payload, context: Context) -> tuple[Event, ...]:
     """Tell of a conversation twice: as one that was opened, and as feedback to be routed."""
     talk = _conversation(payload, context)
     opened = talk.begun()
-    feedback = FeedbackReceived(**talk.feedback(), actor=opened.data.actor)
+    feedback = FeedbackReceived(**talk.feedback(talk.source), actor=opened.data.actor)
     return opened, talk.event(feedback, talk.thing["created_at"])
 
 
@@ -244,8 +244,9 @@ def tagged(payload: Payload, context: Context) -> tuple[Event, ...]:
     changes = [Change(field="tags", before=", ".join(before), after=", ".join(talk.tags))]
     if (earlier := talk.kind(before)) != (kind := talk.kind(talk.tags)):
         changes.append(Change(field="kind", before=earlier, after=kind))
+    # The tagged part is no ref: the hub may have written it, and the tag is no echo of that.
     data = FeedbackUpdated(
-        **talk.feedback(item["conversation_part"]),
+        **talk.feedback(),
         actor=common.actor(item["admin"] or item["tag"]["applied_by"]),
         changes=tuple(changes),
     )

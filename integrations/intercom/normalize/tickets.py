@@ -21,7 +21,6 @@ from hub.sdk.events import (
     Text,
     Visibility,
 )
-from hub.sdk.text import from_html
 from integrations.intercom.normalize import common
 from integrations.intercom.refs import ref
 
@@ -47,12 +46,12 @@ class Ticket:
         self.type = common.words(thing["ticket_type"]["name"])
         state = thing["ticket_state"]
         self.state = common.words(state["internal_label"]) or common.words(state["category"])
-        self.state_category = common.words(state["category"])
+        self.stage = common.words(state["category"])
         self.parts = tuple(thing["ticket_parts"]["ticket_parts"])
         self.tags = common.names(thing["tags"], "tags")
         self.fields = common.attributes(thing["ticket_attributes"])
         self.title = str(self.fields.pop(_TITLE, ""))
-        self.body = from_html(str(self.fields.pop(_BODY, "")))
+        self.body = common.written(str(self.fields.pop(_BODY, "")))
         place = f"inbox/inbox/shared/all/conversation/{self.id}"
         self.url = common.address(thing, notification, context, place=place)
         key = common.identifier(thing["ticket_id"])
@@ -63,7 +62,11 @@ class Ticket:
         """Return the fields that all events of a ticket share; `parts` are referred to."""
         work = common.work_items(self.fields, self.context)
         comments = (one for part in parts for one in common.comment(part))
-        about = {"Ticket type": self.type, "Ticket category": self.category}
+        about = {
+            "Ticket type": self.type,
+            "Ticket category": self.category,
+            "Ticket state": self.state,
+        }
         return {
             "refs": (self.ref, *comments, *common.linked(self.thing), *work),
             "title": Text(
@@ -118,10 +121,10 @@ def state_updated(payload: Payload, context: Context) -> tuple[Event, ...]:
     part = _newest(ticket.parts, "ticket_state_updated", payload)
     before = common.words(part["previous_ticket_state"])
     actor = common.actor(part["author"])
-    change = Change(field="state", before=before, after=ticket.state)
+    change = Change(field="state", before=before, after=ticket.stage)
     update = FeedbackUpdated(**ticket.feedback(), actor=actor, changes=(change,))
     told = ticket.event(update, part["created_at"])
-    if ticket.is_internal or (before == _RESOLVED) == (ticket.state_category == _RESOLVED):
+    if ticket.is_internal or (before == _RESOLVED) == (ticket.stage == _RESOLVED):
         return (told,)
     made = ConversationOpened if before == _RESOLVED else ConversationClosed
     moved = made(**ticket.shown(), actor=actor, state=ticket.state)

@@ -1,0 +1,58 @@
+"""The worker process: listens for wake-ups, sweeps, and sends deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from typing import Any
+
+from hub.deliver.stage import Deliverer
+from hub.queue.jobs import Listener
+from hub.runtime.pump import Pump
+from hub.runtime.services import Services
+
+
+async def run_worker(services: Services, redis_url: str, *, stop: asyncio.Event | None = None) -> None:
+    """Work until `stop` is set, or SIGTERM or SIGINT comes; what is in flight ends first."""
+    stop = stop or _on_signals()
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    pumps: list[Pump] = []
+    deliverer = Deliverer(
+        services.database,
+        services.connections,
+        services.caller,
+        worker=name,
+        instance=services.instance,
+        lease_seconds=services.settings.lease_seconds,
+        on_step_done=lambda: pumps[0].resume(),
+    )
+    pump = Pump(services, deliverer)
+    pumps.append(pump)
+    listener = Listener(redis_url, pump.advance, poll_seconds=services.settings.poll_seconds)
+    delivering = asyncio.create_task(deliverer.run())
+    helpers = [asyncio.create_task(pump.sweep()), asyncio.create_task(listener.run())]
+    ending = asyncio.create_task(stop.wait())
+    running: list[asyncio.Task[Any]] = [delivering, *helpers, ending]
+    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    for task in helpers:
+        task.cancel()
+    await asyncio.gather(*helpers, return_exceptions=True)
+    await pump.close()
+    deliverer.stop()
+    await delivering
+    ending.cancel()
+    for task in done - {ending}:
+        with contextlib.suppress(asyncio.CancelledError):
+            task.result()
+
+
+def _on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
