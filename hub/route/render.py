@@ -42,6 +42,7 @@ def _show(value: Any) -> Any:
     return value
 
 
+_FUNCTIONS = frozenset({"range", "dict", "debug", "namespace", "loop", "self", "super"})
 _environment = minijinja.Environment(undefined_behavior="strict", fuel=FUEL, finalizer=_show)
 
 
@@ -86,6 +87,18 @@ def syntax_faults(value: Any, place: str) -> list[TemplateFault]:
             _environment.render_str("{% if false %}" + value + "{% endif %}")
         except minijinja.TemplateError as error:
             return [_fault(error, place, {})]
+    return []
+
+
+def names_in(value: Any, place: str) -> list[tuple[str, str]]:
+    """Return the dotted names that templates inside `value` read, each with its place."""
+    if isinstance(value, dict):
+        return [found for key, item in value.items() for found in names_in(item, f"{place}.{key}")]
+    if isinstance(value, list):
+        return [found for n, item in enumerate(value) for found in names_in(item, f"{place}[{n}]")]
+    if isinstance(value, str) and "{" in value:
+        names = _environment.undeclared_variables_in_str(value, nested=True)
+        return [(place, name) for name in sorted(names) if name not in _FUNCTIONS]
     return []
 
 

@@ -450,3 +450,46 @@ def world_of(connections: Sequence[Connection], manifests: Mapping[str, Manifest
 def manifests_of(connections: Connections) -> dict[str, Manifest]:
     """Return every integration's manifest by its id."""
     return {name: item.manifest for name, item in connections.registry.items()}
+
+
+async def dry_run(
+    database: Database, connections: Connections, route: Route, event_id: int
+) -> dict[str, Any] | None:
+    """Say what a route would do with a stored event; nothing is stored or sent.
+
+    Returns `{event, matched, clause?, fault?, steps: [{step, target, action, connection, audience,
+    inputs, after?, once?, about?} | {step, clause} | {step, fault}]}`, or None for an unknown
+    event. A step after another shows its inputs as templates: they need the result.
+    """
+    world = world_of(await connections.all(), manifests_of(connections))
+    async with transaction(database) as session:
+        event = (await events.by_ids(session, [event_id])).get(event_id)
+        if event is None:
+            return None
+        node = await session.fetchval("select node_id from events where id = $1", event_id)
+        ids = [node] if node else []
+        reports = await graph.linked_reports(session, ids)
+        work_items = await graph.linked_work(session, ids)
+    source = await connections.by_id(event.connection_id)
+    if source is None:
+        return None
+    plan = plan_event(
+        event, source, [Compiled(0, 0, route)], world,
+        reports=reports.get(node, []), work_items=work_items.get(node, []),
+    )  # fmt: skip
+    if not plan.decisions:
+        clause = f"on: {event.type} is not among {', '.join(route.on)}"
+        return {"event": f"ev_{event_id}", "matched": False, "clause": clause, "steps": []}
+    decision = {name: value for name, value in plan.decisions[0].items() if name not in {"route", "version"}}
+    would = [
+        {
+            "step": todo.step.name, "target": todo.target, "action": todo.step.action,
+            "connection": todo.step.connection, "state": todo.state, "reason": todo.reason,
+            "audience": todo.audience, "after": todo.step.after, "once": todo.once_key,
+            "about": todo.about,
+            "inputs": todo.step.inputs if todo.state == "blocked" else todo.inputs,
+        }
+        for todo in plan.todo
+    ]  # fmt: skip
+    left_out = [note for note in decision.get("steps", []) if "clause" in note or "fault" in note]
+    return {"event": f"ev_{event_id}", **decision, "steps": would, "left_out": left_out}

@@ -17,7 +17,7 @@ from hub.sdk.events import (
     SurveyResponded,
     Text,
 )
-from hub.sdk.text import shorten
+from hub.sdk.text import from_plain, shorten
 from integrations.typeform.answers import Given, plain_values, read_answers
 
 _TITLE_LENGTH = 120
@@ -65,6 +65,8 @@ def _response(body: Payload, context: Context, *, complete: bool) -> tuple[Event
     customer = _customer(hidden, given)
     score = _main_score(given, config)
     comment = _main_comment(given, config)
+    # What people type into a form is plain text; a star in it is a star.
+    said = Text(text=from_plain(comment), visibility="public")
     attributes = {**_variables(response["variables"]), **hidden}
     refs = (subject, form, *_linked(hidden, config))
     actor = Actor(
@@ -83,7 +85,7 @@ def _response(body: Payload, context: Context, *, complete: bool) -> tuple[Event
         complete=complete,
         answers=tuple(one.answer for one in given),
         score=score,
-        comment=Text(text=comment, visibility="public"),
+        comment=said,
         customer=customer,
         url=subject.url,
         language=language,
@@ -97,7 +99,7 @@ def _response(body: Payload, context: Context, *, complete: bool) -> tuple[Event
         refs=refs,
         kind=_kind(given, score, config),
         title=Text(text=_title(comment, score), visibility="public"),
-        body=Text(text=comment, visibility="public"),
+        body=said,
         rating=score,
         channel="survey",
         customer=customer,

@@ -51,7 +51,7 @@ def send(call: Call) -> Sending:
 
 def _document(call: Call) -> Any:
     if "document" not in call.inputs or call.inputs["document"] in (None, ""):
-        mend = "write `{{ event | tojson }}` to send the whole event"
+        mend = "write `{{ event.document }}` to send the whole event"
         raise InvalidInput("document", "is missing", mend)
     document = call.inputs["document"]
     if not isinstance(document, str):

@@ -219,10 +219,10 @@ def _unlike(error: ValidationError) -> MalformedPayload:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     if error.validator == "type":
         return MalformedPayload(path, str(error.validator_value), json.text(error.instance)[:100])
-    wanted = error.validator_value
-    if error.validator == "required" and isinstance(error.instance, dict):
-        missing = next((name for name in (wanted if isinstance(wanted, list) else ()) if name not in error.instance), "")
-        return MalformedPayload(f"{path}.{missing}", "a value, as the schema says", "nothing")
+    if error.validator == "required" and isinstance(error.validator_value, list):
+        for name in error.validator_value:
+            if name not in dict(error.instance):
+                return MalformedPayload(f"{path}.{name}", "a value, as the schema says", "nothing")
     expected = f"what the schema's {error.validator!r} allows"
     return MalformedPayload(path, expected, error.message[:200])
 

@@ -9,6 +9,7 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from hub.sdk import MalformedPayload
+from hub.sdk.text import from_html, from_plain
 
 # One unit is about one instruction of the template engine; a mapping of a whole event takes some
 # hundreds, an endless loop is cut after about a millisecond.
@@ -30,7 +31,7 @@ class Templates:
         self._environment = Environment(
             undefined_behavior="strict",
             fuel=FUEL,
-            filters={"lookup": _lookup},
+            filters={"lookup": _lookup, "from_html": from_html, "from_plain": from_plain},
             # The names of templates are paths such as `data.html`, which must not turn escaping on.
             auto_escape_callback=lambda _: False,
             finalizer=_shown,

@@ -39,8 +39,9 @@ from hub.sdk.text._tree import (
     safe_url,
 )
 
-# A list takes two of the parser's levels, its entry included, a quote one.
-_PARSER_DEPTH: Final = 2 * MAX_DEPTH
+# A list takes two of the parser's levels, its entry included, a quote one; a quote may hold a list
+# of full depth. Each level also multiplies what a row of opening brackets costs.
+_PARSER_DEPTH: Final = 2 * MAX_DEPTH + 2
 _MARKS: Final = {"strong": STRONG, "em": EM, "s": STRIKE}
 _DELIMITERS: Final = ((STRIKE, "~~"), (STRONG, "**"), (EM, "*"))
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from hub.sdk.json import clean_text
 
-MAX_DEPTH: Final = 20
+MAX_DEPTH: Final = 10
 """Levels of quotes and lists that are kept; what lies deeper joins the level above it."""
 
 ATTACHMENT: Final = "[attachment]"

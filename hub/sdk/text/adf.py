@@ -210,8 +210,8 @@ class _Reader:
             case "heading":
                 level = attrs.get("level")
                 spans = one_line(self.inline(content))
-                known = isinstance(level, int) and level in range(1, 7)
-                return [Heading(int(level) if known else 1, spans)] if spans else []
+                known = level if isinstance(level, int) and level in range(1, 7) else 1
+                return [Heading(known, spans)] if spans else []
             case "codeBlock":
                 return [
                     Code(clean(_all_text(content)).strip("\n"), language(attrs.get("language")))

@@ -39,6 +39,7 @@ _CHANNELS = {
     "push": "chat",
     "phone_call": "phone",
     "phone_switch": "phone",
+    "conversation_message": "",
 }
 _APPS = {
     "https://api.eu.intercom.io": "https://app.eu.intercom.com",
@@ -210,10 +211,10 @@ def beginning(body: str) -> str:
     return shorten(next(filter(None, lines), ""), _TITLE)
 
 
-def channel(source: Payload) -> str:
-    """Return where it was said."""
-    kind = words(source["type"])
-    return _CHANNELS.get(kind, "" if kind == "conversation_message" else kind)
+def channel(kind: Payload) -> str:
+    """Return where it was said, by Intercom's name of the channel; API 1.x tells none."""
+    name = words(kind)
+    return _CHANNELS.get(name, name)
 
 
 def address(thing: Payload, notification: Payload, context: Context, *, place: str) -> str:

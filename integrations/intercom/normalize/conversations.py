@@ -91,7 +91,7 @@ class Conversation:
             "refs": (self.ref, *comments, *common.linked(self.thing), *work),
             "title": common.title(self.thing, self.source, self.said_first, "public"),
             "customer": self.customer,
-            "channel": common.channel(self.source),
+            "channel": common.channel(self.source["type"]),
             "url": self.url,
             "tags": self.tags,
             "attributes": {**self.attributes, **topics},

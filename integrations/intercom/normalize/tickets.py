@@ -73,7 +73,7 @@ class Ticket:
                 text=self.title or common.beginning(self.body), visibility=self.visibility
             ),
             "customer": self.customer,
-            "channel": common.words(self.thing["channel"]) or "ticket",
+            "channel": common.channel(self.thing["channel"]),
             "url": self.url,
             "tags": self.tags,
             "attributes": {
