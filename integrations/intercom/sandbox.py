@@ -9,38 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
-from hub.sdk import InboundRequest, MalformedPayload, Response, json, sandbox
+from hub.sdk import InboundRequest, MalformedPayload, Response, json
 from hub.sdk.sandbox import answer
 from hub.sdk.signature import sign
 from integrations.intercom import sandbox_shapes as shapes
-from integrations.intercom.sandbox_shapes import Record, fault
-
-_HUB = {"type": "admin", "id": "7001", "name": "Product Hub", "email": "hub@acme.example"}
-_LEE = {"type": "admin", "id": "7002", "name": "Lee Park", "email": "lee@acme.example"}
+from integrations.intercom.sandbox_shapes import Record
+from integrations.intercom.sandbox_workspace import HUB, LEE, Refused, Workspace
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault of the stand-in
-    """An answer that is not 2xx."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.document = fault(status, code, message)
-
-
-class Sandbox(sandbox.Sandbox):
+class Sandbox(Workspace):
     """An Intercom workspace with two teammates: the hub's token is the first one's."""
-
-    initial: ClassVar[dict[str, Any]] = {
-        "app": {"type": "app", "id_code": "acme1234", "name": "Acme", "region": "US"},
-        "admins": [_HUB, _LEE],
-        "contacts": {},
-        "conversations": {},
-        "tickets": {},
-        "tags": {},
-        "conversation_attributes": ["Jira issue", "Category", "Plan", "Severity"],
-    }
 
     def handle(self, request: InboundRequest) -> Response:
         """Answer a request of the REST API."""
@@ -59,6 +39,8 @@ class Sandbox(sandbox.Sandbox):
         set_attribute {conversation, name, value} (Intercom sends no webhook for it)
         open_ticket {email, name?, type?, title, description, category?}
         ticket_state {ticket, state}; ticket_reply {ticket, body}; ticket_note {ticket, body}
+
+        A conversation or ticket that is not there is a `KeyError` too.
         """
         acts: dict[str, Callable[[Mapping[str, Any]], Record]] = {
             "start_conversation": self._start,
@@ -78,7 +60,11 @@ class Sandbox(sandbox.Sandbox):
         if name not in acts:
             message = f"{name!r} is none of: {', '.join(acts)}"
             raise KeyError(message)
-        return acts[name](args)
+        try:
+            return acts[name](args)
+        except Refused as refused:
+            message = f"{name} {dict(args)}: {refused}"
+            raise KeyError(message) from None
 
     @classmethod
     def sign(cls, body: bytes, secret: str, now: datetime) -> dict[str, str]:
@@ -178,7 +164,7 @@ class Sandbox(sandbox.Sandbox):
         return body
 
     def _me(self, _: Record) -> Record:
-        return {**_HUB, "email_verified": True, "app": self.state["app"]}
+        return {**HUB, "email_verified": True, "app": self.state["app"]}
 
     def _data_attributes(self, _: Record) -> Record:
         listed = [
@@ -323,12 +309,12 @@ class Sandbox(sandbox.Sandbox):
 
     def _admin_part(self, args: Mapping[str, Any], part_type: str) -> Record:
         talk = self._talk(str(args["conversation"]))
-        part = self._add_part(talk, part_type, _LEE, str(args.get("body") or ""))
+        part = self._add_part(talk, part_type, LEE, str(args.get("body") or ""))
         return {"conversation": talk["id"], "part": part["id"]}
 
     def _person_tags(self, args: Mapping[str, Any]) -> Record:
         talk = self._talk(str(args["conversation"]))
-        self._put_tag(talk, self._tag(str(args["tag"])), _LEE)
+        self._put_tag(talk, self._tag(str(args["tag"])), LEE)
         return {"conversation": talk["id"]}
 
     def _rate(self, args: Mapping[str, Any]) -> Record:
@@ -338,7 +324,7 @@ class Sandbox(sandbox.Sandbox):
             "remark": args.get("remark"),
             "created_at": self._time(),
             "contact": {"type": "contact", "id": talk["contact"]},
-            "teammate": {"type": "admin", "id": _LEE["id"]},
+            "teammate": {"type": "admin", "id": LEE["id"]},
         }
         talk["updated_at"] = self._time()
         self._notify("conversation.rating.added", self._shown(talk, parts=()))
@@ -375,7 +361,7 @@ class Sandbox(sandbox.Sandbox):
     def _ticket_state(self, args: Mapping[str, Any]) -> Record:
         ticket = self._ticket(str(args["ticket"]))
         before, ticket["state"] = ticket["state"], str(args["state"])
-        part = self._part("ticket_state_updated_by_admin", _LEE, "", kind="ticket_part")
+        part = self._part("ticket_state_updated_by_admin", LEE, "", kind="ticket_part")
         part |= {"previous_ticket_state": before, "ticket_state": ticket["state"]}
         ticket["parts"].append(part)
         ticket["updated_at"] = self._time()
@@ -396,189 +382,5 @@ class Sandbox(sandbox.Sandbox):
 
     def _person_ticket_note(self, args: Mapping[str, Any]) -> Record:
         ticket = self._ticket(str(args["ticket"]))
-        part = self._add_ticket_part(ticket, "note", _LEE, str(args["body"]))
+        part = self._add_ticket_part(ticket, "note", LEE, str(args["body"]))
         return {"ticket": ticket["id"], "part": part["id"]}
-
-    # What the workspace holds.
-
-    def _time(self) -> int:
-        return int(self.now().timestamp())
-
-    def _found(self, table: str, key: str) -> Record:
-        found: Record | None = self.state[table].get(key)
-        if found is None:
-            raise Refused(404, "not_found", "Resource Not Found")
-        return found
-
-    def _talk(self, key: str) -> Record:
-        return self._found("conversations", key)
-
-    def _ticket(self, key: str) -> Record:
-        return self._found("tickets", key)
-
-    def _contact(self, key: str) -> Record:
-        return self._found("contacts", key)
-
-    def _admin(self, body: Record) -> Record:
-        for admin in self.state["admins"]:
-            if admin["id"] == str(body.get("admin_id")):
-                return dict(admin)
-        raise Refused(404, "admin_not_found", "Admin not found")
-
-    def _person(self, args: Mapping[str, Any]) -> Record:
-        email = str(args["email"])
-        for person in self.state["contacts"].values():
-            if person["email"] == email:
-                return dict(person)
-        return self._new_contact(email, str(args.get("name") or ""), "user")
-
-    def _new_contact(self, email: str, name: str, role: str) -> Record:
-        number = self.number("contact")
-        person = {
-            "type": "contact",
-            "id": f"66f0c0de{number:016x}",
-            "workspace_id": self.state["app"]["id_code"],
-            "external_id": None,
-            "role": role,
-            "email": email,
-            "name": name or None,
-            "created_at": self._time(),
-            "updated_at": self._time(),
-            "custom_attributes": {},
-            "tags": {"type": "list", "data": []},
-            "companies": {"type": "list", "data": []},
-        }
-        self.state["contacts"][person["id"]] = person
-        times = {name: self.now().isoformat() for name in ("created_at", "updated_at")}
-        self._notify(f"contact.{role}.created", {**person, **times})
-        return person
-
-    def _new_talk(
-        self,
-        person: Record,
-        *,
-        body: str,
-        subject: str,
-        channel: str,
-        author: Record | None = None,
-    ) -> Record:
-        talk: Record = {
-            "id": str(self.number("conversation", 215470000000001)),
-            "contact": person["id"],
-            "channel": channel,
-            "title": None,
-            "state": "closed" if author else "open",
-            "created_at": self._time(),
-            "updated_at": self._time(),
-            "tags": [],
-            "custom_attributes": {},
-            "rating": None,
-            "parts": [],
-            "message": {
-                "id": str(self.number("message", 403918396)),
-                "subject": subject,
-                "body": shapes.reformatted(body),
-                "delivered_as": "admin_initiated" if author else "customer_initiated",
-                "author": author,
-            },
-        }
-        self.state["conversations"][talk["id"]] = talk
-        return talk
-
-    def _tag(self, name: str) -> Record:
-        for tag in self.state["tags"].values():
-            if tag["name"].lower() == name.lower():
-                return dict(tag)
-        tag = {"type": "tag", "id": str(self.number("tag", 7522907)), "name": name}
-        self.state["tags"][tag["id"]] = tag
-        return dict(tag)
-
-    def _tag_by_id(self, body: Record) -> Record:
-        return self._found("tags", str(body.get("id")))
-
-    def _put_tag(self, talk: Record, tag: Record, admin: Record) -> Record:
-        applied = {**tag, "applied_at": self._time(), "applied_by": {**admin}}
-        if all(held["id"] != tag["id"] for held in talk["tags"]):
-            talk["tags"].append(applied)
-            talk["updated_at"] = self._time()
-            part = talk["parts"][-1] if talk["parts"] else talk["message"]
-            item = {
-                "type": "conversation_part_tag",
-                "created_at": self._time(),
-                "tag": applied,
-                "conversation_part": {"type": "conversation_part", "id": part["id"]},
-                "conversation": self._shown(talk, parts=()),
-            }
-            self._notify("conversation_part.tag.created", item)
-        return applied
-
-    def _part(self, part_type: str, author: Record, body: str, *, kind: str) -> Record:
-        return {
-            "type": kind,
-            "id": str(self.number("part", 37358121213)),
-            "part_type": part_type,
-            "body": shapes.reformatted(body) if body else None,
-            "created_at": self._time(),
-            "updated_at": self._time(),
-            "author": dict(author),
-            "attachments": [],
-            "redacted": False,
-        }
-
-    def _add_part(self, talk: Record, part_type: str, author: Record, body: str) -> Record:
-        part = self._part(part_type, author, body, kind="conversation_part")
-        talk["parts"].append(part)
-        talk["updated_at"] = self._time()
-        if part_type in {"close", "open"}:
-            talk["state"] = "closed" if part_type == "close" else "open"
-        by_team = {
-            "comment": "conversation.admin.replied",
-            "note": "conversation.admin.noted",
-            "close": "conversation.admin.closed",
-            "open": "conversation.admin.opened",
-        }
-        is_team = author["type"] == "admin"
-        topic = by_team[part_type] if is_team else "conversation.user.replied"
-        self._notify(topic, self._shown(talk, parts=(part,)))
-        return part
-
-    def _add_ticket_part(self, ticket: Record, kind: str, author: Record, body: str) -> Record:
-        if kind not in {"comment", "note"}:
-            raise Refused(400, "parameter_invalid", "message_type is invalid")
-        part = self._part(kind, author, body, kind="ticket_part")
-        ticket["parts"].append(part)
-        ticket["updated_at"] = self._time()
-        by = "admin" if author["type"] == "admin" else "contact"
-        topic = "ticket.note.created" if kind == "note" else f"ticket.{by}.replied"
-        shown = self._shown_ticket(ticket)
-        item = {"type": "ticket_ticket_part", "ticket": shown, "ticket_part": part}
-        self._notify(topic, item)
-        return part
-
-    def _shown(self, talk: Record, *, parts: tuple[Record, ...] | None = None) -> Record:
-        person = self.state["contacts"][talk["contact"]]
-        return shapes.conversation(talk, person, talk["parts"] if parts is None else parts)
-
-    def _shown_ticket(self, ticket: Record) -> Record:
-        return shapes.ticket(ticket, self.state["contacts"][ticket["contact"]])
-
-    def _notify(self, topic: str, item: Record) -> None:
-        # The time is part of the id: a workspace that is begun anew repeats its numbers.
-        number = self.number("notification")
-        stamp = int(self.now().timestamp() * 1000)
-        self.send(
-            {
-                "type": "notification_event",
-                "app_id": self.state["app"]["id_code"],
-                "data": {"type": "notification_event_data", "item": item},
-                "links": {},
-                "id": f"notif_{stamp:012x}-{number:08x}",
-                "topic": topic,
-                "delivery_status": "pending",
-                "delivery_attempts": 1,
-                "delivered_at": 0,
-                "first_sent_at": self._time(),
-                "created_at": self._time(),
-                "self": None,
-            }
-        )

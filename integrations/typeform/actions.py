@@ -5,6 +5,8 @@ Source: typeform.com/developers/responses and /developers/webhooks/reference.
 
 from __future__ import annotations
 
+from typing import Any
+
 from hub.sdk import (
     Account,
     Call,
@@ -27,6 +29,10 @@ from hub.sdk.events import Ref
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _TAG = "hub"
+_STILL_OFF = (
+    "The webhook is switched off, because Typeform shows no secret for it: in Typeform open "
+    "Connect > Webhooks > Edit, enter the connection's signing secret, and switch the webhook on"
+)
 
 
 def find_response(call: Call) -> Sending:
@@ -66,27 +72,17 @@ def find_response(call: Call) -> Sending:
 
 
 def register_webhook(call: Call) -> Sending:
-    """Point a form's webhook of a tag at the hub, keeping the secret it has.
+    """Point a form's webhook of a tag at the hub, and switch it on once it is known to be signed.
 
-    A webhook without a secret is not signed, and the hub refuses what is not signed; so one that
-    has no secret yet is registered switched off, and the note says what to do. Repeating the
-    action afterwards switches it on.
+    Typeform signs with a secret that a person enters there, and sends unsigned without one, which
+    the hub refuses; so the webhook is written switched off, and switched on only when Typeform's
+    answer shows that it has a secret. Otherwise the note says what is left to do.
     """
     form, tag = call.text("form"), call.text("tag", _TAG)
     path = f"/forms/{quote(form)}/webhooks/{quote(tag)}"
-    response = yield Request(method="GET", path=path)
-    if not response.ok and response.status != _NOT_FOUND:
-        return failed(response)
-    try:
-        before = response.payload() if response.ok else Payload({})
-        secret = before["secret"].opt_str() or ""
-        had = _shown(before) if response.ok else None
-    except MalformedPayload as error:
-        return unreadable(error)
-    enabled = bool(secret) and call.inputs.get("enabled", True) is not False
     wanted = {
         "url": call.text("url"),
-        "enabled": enabled,
+        "enabled": call.inputs.get("enabled", True) is not False,
         "verify_ssl": True,
         "event_types": {
             "form_response": True,
@@ -94,19 +90,31 @@ def register_webhook(call: Call) -> Sending:
         },
     }
     ref = Ref(system="typeform", kind="webhook", id=f"{form}/{tag}")
-    if had == wanted:
-        return Nothing(reason="the form's webhook is already set so", ref=ref)
-    # A PUT says the whole webhook, so the secret goes back with it.
-    body = {**wanted, "secret": secret} if secret else wanted
-    response = yield Request(method="PUT", path=path, json=body, repeatable=True)
+    response = yield Request(method="GET", path=path)
+    if not response.ok and response.status != _NOT_FOUND:
+        return failed(response)
+    try:
+        before = _shown(response.payload()) if response.ok else None
+        if before == wanted:
+            return Nothing(reason="the form's webhook is already set so", ref=ref)
+        return (yield from _write(path, wanted, ref, before))
+    except MalformedPayload as error:
+        return unreadable(error)
+
+
+def _write(path: str, wanted: dict[str, Any], ref: Ref, before: dict[str, Any] | None) -> Sending:
+    off = {**wanted, "enabled": False}
+    response = yield Request(method="PUT", path=path, json=off, repeatable=True)
     if not response.ok:
-        missing = response.status == _NOT_FOUND
-        return failed(response, field="form" if missing else "")
-    note = "" if secret else (
-        f"The webhook {tag!r} is switched off, because it has no secret: in Typeform, open "
-        "Connect > Webhooks > Edit, enter the connection's signing secret, and switch it on"
-    )  # fmt: skip
-    return Delivered(ref=ref, before=had, after=wanted, note=note)
+        return failed(response, field="form" if response.status == _NOT_FOUND else "")
+    signed = response.payload()["secret"].opt_str()
+    if not (wanted["enabled"] and signed):
+        note = _STILL_OFF if wanted["enabled"] else ""
+        return Delivered(ref=ref, before=before, after=off, note=note)
+    response = yield Request(method="PUT", path=path, json=wanted, repeatable=True)
+    if not response.ok:
+        return failed(response)
+    return Delivered(ref=ref, before=before, after=wanted)
 
 
 def check_form(call: Call) -> Checking:
@@ -145,7 +153,7 @@ def probe(call: Call) -> Probing:
     return Account(id=account, label=label, workspace=account)
 
 
-def _shown(webhook: Payload) -> dict[str, object]:
+def _shown(webhook: Payload) -> dict[str, Any]:
     events = webhook["event_types"]
     return {
         "url": webhook["url"].opt_str() or "",

@@ -253,8 +253,9 @@ class Sandbox(Base):
             "url": body["url"],
             "enabled": bool(body.get("enabled", False)),
             "verify_ssl": bool(body.get("verify_ssl", True)),
-            "secret": body.get("secret") or None,
-            "shared_secret": False,
+            # The vendor's pages do not say what becomes of a secret that a PUT leaves out.
+            "secret": body.get("secret") or (hook["secret"] if hook else None),
+            "shared_secret": bool(hook and hook["shared_secret"] and not body.get("secret")),
             "event_types": body.get("event_types") or {"form_response": True},
             "created_at": hook["created_at"] if hook else now,
             "updated_at": now,

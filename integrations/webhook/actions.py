@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from hub.sdk import (
     Call,
@@ -27,17 +27,20 @@ _RESERVED = frozenset(
 
 
 def send(call: Call) -> Sending:
-    """POST the document to the connection's address, or to a path under it.
+    """POST the document to the connection's path at the receiver, or to another path there.
 
     The receiver sees the delivery's marker as `webhook-id`, the same over all attempts, by which
     it tells a repeat. 410 is a receiver that says it wants no more.
     """
     if not call.setting("url"):
-        mend = "fill in the connection's `url` to send"
+        mend = "fill in the connection's `url`, the receiver, to send"
         raise InvalidInput("url", "the connection has no address", mend)
     content = json.dumps(_document(call))
     headers = {"content-type": _content_type(call), **_headers(call)}
-    response = yield Request(method="POST", path=_path(call), headers=headers, content=content)
+    path, query = _place(call)
+    response = yield Request(
+        method="POST", path=path, query=query, headers=headers, content=content
+    )
     if response.status == _GONE:
         return Rejected(
             reason="HTTP 410: the receiver is gone for good; pause this connection, or give it "
@@ -70,16 +73,15 @@ def _content_type(call: Call) -> str:
     return "application/cloudevents+json" if whole else "application/json"
 
 
-def _path(call: Call) -> str:
-    path = call.text("path", "")
-    if not path:
-        return ""
-    if not path.startswith("/") or path.startswith("//") or re.search(r"[\s?#\\\x00-\x1f]", path):
-        mend = "write it as /part/part, without a query"
-        raise InvalidInput("path", "is not a path", mend)
+def _place(call: Call) -> tuple[str, dict[str, str]]:
+    """Return the path and query to post to: the step's own, else the connection's."""
+    path, _, query = (call.text("path", "") or call.setting("path", "/")).partition("?")
+    if not path.startswith("/") or path.startswith("//") or re.search(r"[\s#\\\x00-\x1f]", path):
+        raise InvalidInput("path", "is not a path", "write it as /part/part")
     if ".." in path.split("/"):
         raise InvalidInput("path", "leaves the connection's address", "leave `..` out")
-    return quote(path, safe="/%:@!$&'()*+,;=~-._")
+    fields = dict(parse_qsl(query, keep_blank_values=True))
+    return quote(path, safe="/%:@!$&'()*+,;=~-._"), fields
 
 
 def _headers(call: Call) -> dict[str, str]:

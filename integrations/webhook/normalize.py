@@ -220,8 +220,9 @@ def _unlike(error: ValidationError) -> MalformedPayload:
     if error.validator == "type":
         return MalformedPayload(path, str(error.validator_value), json.text(error.instance)[:100])
     if error.validator == "required" and isinstance(error.validator_value, list):
+        present = error.instance if isinstance(error.instance, dict) else {}
         for name in error.validator_value:
-            if name not in dict(error.instance):
+            if name not in present:
                 return MalformedPayload(f"{path}.{name}", "a value, as the schema says", "nothing")
     expected = f"what the schema's {error.validator!r} allows"
     return MalformedPayload(path, expected, error.message[:200])

@@ -87,7 +87,7 @@ def _clock(name: str) -> Any:
 
 
 class _Timeless(type):
-    """Makes a class that stands for a real one but has no clock; its instances are the real ones."""
+    """Makes a class like a real one, but without its clock; instances are the real ones."""
 
     real: type[Any]
 

@@ -25,15 +25,11 @@ _NEEDS_AN_EXAMPLE = "Give the schema `examples`, the first one whole"
 
 
 def check(subject: Subject) -> Iterator[Fault]:
-    """Find faults of `manifest.json` that its own schema cannot see."""
+    """Find faults of `manifest.json` that its own schema cannot see.
+
+    That the folder is named like the id is seen when it is found (`hub.sdk.registry`).
+    """
     manifest = subject.manifest
-    folder = getattr(subject.folder, "name", subject.id)
-    if folder != manifest.id and not folder.startswith("hub_integration_"):
-        yield Fault(
-            "manifest.json id",
-            f"is {manifest.id!r}, the folder is {folder!r}",
-            "Name both alike",
-        )
     if not manifest.docs_url.startswith("https://"):
         yield Fault("manifest.json docs_url", "is no https address", "Give the vendor's page")
     yield from _config(subject)
@@ -75,9 +71,7 @@ def _config(subject: Subject) -> Iterator[Fault]:
     place = "manifest.json config"
     yield from _schema(config, place)
     if config.get("additionalProperties") is not False:
-        yield Fault(
-            place, "lets unknown fields in", 'Give it `"additionalProperties": false`'
-        )
+        yield Fault(place, "lets unknown fields in", 'Give it `"additionalProperties": false`')
     for name, field in _properties(config).items():
         for part in ("title", "description"):
             if not field.get(part):
@@ -170,7 +164,9 @@ def _action(action: ActionManifest, place: str) -> Iterator[Fault]:
                 yield Fault(
                     f"{place}.audience", f"names {name!r}, which is no boolean input", "Name one"
                 )
-    if "customer" in audiences and not action.text_inputs():
+    # An input of free form (a generic tool's JSON) is labelled by what is put into it.
+    free = any(field.get("type") in (None, "object", "array") for field in inputs.values())
+    if "customer" in audiences and not action.text_inputs() and not free:
         yield Fault(
             f"{place}.inputs",
             'a customer reads it, and no input is marked `"x-text": true`',
@@ -192,9 +188,9 @@ def _schema(schema: Mapping[str, Any], place: str) -> Iterator[Fault]:
         return
     validator = Draft202012Validator(schema)
     for index, example in enumerate(examples):
-        for error in validator.iter_errors(example):
+        for wrong in validator.iter_errors(example):
             yield Fault(
-                f"{place}.examples[{index}] {error.json_path}", error.message, "Correct the example"
+                f"{place}.examples[{index}] {wrong.json_path}", wrong.message, "Correct the example"
             )
 
 

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 Path: TypeAlias = "tuple[str | int, ...]"
 
-_TEXT, _NUMBER, _TRUTH = ("a text", "x"), ("a number", 7), ("a truth", True)
-_LIST, _OBJECT = ("a list", ["x"]), ("an object", {"x": 1})
-_NO_TEXT, _NO_LIST, _NO_OBJECT = ("an empty text", ""), ("an empty list", []), ("{}", {})
+_Other: TypeAlias = "tuple[str, Any]"
+_TEXT: _Other = ("a text", "x")
+_NO_TEXT: _Other = ("an empty text", "")
+_NUMBER: _Other = ("a number", 7)
 # Far beyond any time a vendor can mean, so that a conversion without a guard overflows.
-_HUGE, _NULLS = ("a huge number", 1e300), ("a list of nulls", [None])
-_OTHERS: dict[type, tuple[tuple[str, Any], ...]] = {
+_HUGE: _Other = ("a huge number", 1e300)
+_TRUTH: _Other = ("a truth", True)
+_LIST: _Other = ("a list", ["x"])
+_NO_LIST: _Other = ("an empty list", [])
+_NULLS: _Other = ("a list of nulls", [None])
+_OBJECT: _Other = ("an object", {"x": 1})
+_NO_OBJECT: _Other = ("an empty object", {})
+_OTHERS: dict[type, tuple[_Other, ...]] = {
     str: (_NO_TEXT, _NUMBER, _TRUTH, _LIST, _OBJECT),
     int: (_TEXT, _HUGE, _LIST, _OBJECT),
     float: (_TEXT, _HUGE, _LIST, _OBJECT),

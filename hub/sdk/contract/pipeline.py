@@ -48,17 +48,13 @@ def envelopes_of(
         return attempt(inbound.envelopes, request, context)
 
 
-def normalized(
-    inbound: Inbound, package: str, request: InboundRequest, context: Context
-) -> Tried:
+def normalized(inbound: Inbound, package: str, request: InboundRequest, context: Context) -> Tried:
     """Open and normalize a request under the guard; the value is a tuple of events."""
     with pure(package):
         return attempt(normalize, inbound, request, context)
 
 
-def normalize(
-    inbound: Inbound, request: InboundRequest, context: Context
-) -> tuple[Event, ...]:
+def normalize(inbound: Inbound, request: InboundRequest, context: Context) -> tuple[Event, ...]:
     """Open and normalize a request. Raises what the integration's functions raise."""
     named = inbound.delivery_id(request, context)
     if named is not None and not isinstance(named, str):

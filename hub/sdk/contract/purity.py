@@ -18,7 +18,9 @@ _OUTSIDE = frozenset({
     "xmlrpc",
 })  # fmt: skip
 _OUTSIDE_PARTS = frozenset({"urllib.request", "urllib.robotparser"})
-_CALLS = frozenset({"open", "print", "input", "eval", "exec", "compile", "__import__", "breakpoint"})
+_CALLS = frozenset(
+    {"open", "print", "input", "eval", "exec", "compile", "__import__", "breakpoint"}
+)
 _CLOCKS = {"datetime": {"now", "utcnow", "today"}, "date": {"today"},
            "uuid": {"uuid1", "uuid4", "uuid6", "uuid7"}}  # fmt: skip
 _MEND = "Yield Requests, read the time from the context or the call, and import hub.sdk only"

@@ -22,8 +22,7 @@ _SHOWN = 160
 
 def check(subject: Subject) -> Iterator[Fault]:
     """Find samples whose events differ, change between two runs, or break the schema."""
-    for fault in subject.unreadable:
-        yield fault
+    yield from subject.unreadable
     inbound = subject.inbound
     if inbound is None:
         return

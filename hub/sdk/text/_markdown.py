@@ -199,7 +199,9 @@ def _listing(listing: Listing) -> str:
     for offset, item in enumerate(listing.items):
         lead = "- " if listing.start is None else f"{number + offset}. "
         text = _written(item.blocks, tight=tight)
+        # A box is read only in front of text.
         box = "" if item.done is None else "[x] " if item.done else "[ ] "
+        box = box if item.blocks and isinstance(item.blocks[0], Paragraph) else ""
         parts.append(_indented(box + text, lead, " " * len(lead)) if box or text else lead.rstrip())
     return ("\n" if tight else "\n\n").join(parts)
 

@@ -229,7 +229,10 @@ class _Reader:
                 return [*head, *self.blocks(content, depth + 1)]
             case "table":
                 rows = [
-                    [self.blocks(_content(cell), depth + 1) for cell in _items(_content(row))]
+                    [
+                        self.blocks(_inside(cell, _CELLS), depth + 1)
+                        for cell in _items(_inside(row, _ROWS))
+                    ]
                     for row in _items(content)
                 ]
                 return table(rows)
@@ -245,13 +248,13 @@ class _Reader:
         for node in _items(content):
             # A nested task list stands beside the task it belongs to, not in it.
             nested = _kind(node) in {"taskList", "bulletList", "orderedList"}
-            inner = self.blocks(node if nested else _content(node), depth + 1)
+            inner = self.blocks(_inside(node, _ENTRIES), depth + 1)
             if nested and made.items:
                 made.items[-1].blocks.extend(inner)
                 continue
             task = _kind(node) in {"taskItem", "blockTaskItem"}
             done = _attrs(node).get("state") == "DONE" if task else None
-            if inner or task:
+            if inner:
                 made.items.append(Item(inner, done))
         mark_tasks(made)
         if depth >= MAX_DEPTH:
@@ -284,6 +287,11 @@ def _attrs(node: object) -> dict[str, object]:
 
 def _content(node: object) -> object:
     return node.get("content") if isinstance(node, dict) else None
+
+
+def _inside(node: object, kinds: frozenset[str]) -> object:
+    """Return what a node of these kinds holds; a node of another kind stands for itself."""
+    return _content(node) if _kind(node) in kinds else node
 
 
 def _items(nodes: object) -> list[object]:
@@ -398,3 +406,6 @@ _BLOCKS: Final = frozenset(
         "doc",
     ]
 )
+_ENTRIES: Final = frozenset({"listItem", "taskItem", "blockTaskItem", "decisionItem"})
+_ROWS: Final = frozenset({"tableRow"})
+_CELLS: Final = frozenset({"tableCell", "tableHeader"})

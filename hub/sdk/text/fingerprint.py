@@ -92,7 +92,7 @@ def fingerprint(text: str) -> tuple[str, ...]:
     begins with `>`, so that a reply which quotes a text is not taken for it. Chinese, Japanese and
     Thai give pairs of characters. A text without letters and digits gives ().
     """
-    source = _OURS.sub("", unicodedata.normalize("NFKC", unescape(clean(text)))).lower()
+    source = _OURS.sub("", unicodedata.normalize("NFKC", unescape(clean(text)))).casefold()
     source = clean(_INVISIBLE.sub("", source))
     source = _CHAT_LINK.sub(lambda found: f"{_address(found[1])} {found[2]} ", source)
     source = _CHAT_MENTION.sub(lambda found: found[2] or found[1], source)
@@ -148,7 +148,7 @@ def _address(url: str) -> str:
     if not url.startswith(("http://", "https://", "www.")):
         return " "
     bare = url.partition("://")[2] or url
-    word = "".join(re.findall(r"[^\W_]+", unquote(bare.removeprefix("www.")).lower()))
+    word = "".join(re.findall(r"[^\W_]+", unquote(bare.removeprefix("www.")).casefold()))
     return f" {_URL_SIGN}{word} " if word else " "
 
 
@@ -181,7 +181,7 @@ def similarity(written: Sequence[str], seen: Sequence[str], /) -> float:
 
     Both are fingerprints. Counts the words both have, in any order. Two changes cost nothing when
     the text has eight words or more: `seen` breaks off early, or a signature of at most twelve
-    words, and half the text, is appended. Two texts without words are not the same: there is
+    words, and two thirds of the text, is appended. Two texts without words are not the same: there is
     nothing to recognise.
     """
     if not written or not seen:
@@ -191,7 +191,9 @@ def similarity(written: Sequence[str], seen: Sequence[str], /) -> float:
     if extra < 0 and len(seen) >= _LEAST_WORDS:
         # The last word may be cut in its middle.
         score = max(score, _overlap(written[: len(seen) - 1], seen[:-1]))
-    elif 0 < extra <= min(_LONGEST_SIGNATURE, len(written) // 2) and len(written) >= _LEAST_WORDS:
+    elif (
+        0 < extra <= min(_LONGEST_SIGNATURE, len(written) * 2 // 3) and len(written) >= _LEAST_WORDS
+    ):
         score = max(score, _overlap(written, seen[: len(written)]))
     return score
 

@@ -256,6 +256,9 @@ class _Reader(HTMLParser):
             self._language = self._language or _named(found)
         elif tag in _MARKS:
             self._marks.append(_MARKS[tag])
+        elif tag == "hr":
+            self._flush()
+            self._homes[-1].append(Rule())
         else:
             self._flush()
             self._open(tag, found)
@@ -280,15 +283,15 @@ class _Reader(HTMLParser):
     def _open(self, tag: str, attrs: dict[str, str]) -> None:
         if tag == "pre":
             self._code, self._language = [], _named(attrs)
-        elif tag == "hr":
-            self._homes[-1].append(Rule())
         elif tag == "blockquote":
             self._homes.append([])
         elif tag in {"ul", "ol"}:
             first = attrs.get("start", "")
             number = int(first) if re.fullmatch("[0-9]{1,9}", first) else 1
             self._listings.append(Listing(number if tag == "ol" else None))
+            self._homes.append([])
         elif tag == "li":
+            self._take_loose()
             self._homes.append([])
         elif tag == "table":
             self._tables.append([])
@@ -303,21 +306,26 @@ class _Reader(HTMLParser):
     def _close(self, tag: str) -> None:
         if not self._tags or self._tags[-1] != tag:
             return
+        self._take_loose()
         self._tags.pop()
-        deep = len(self._homes) > MAX_DEPTH
+        # A list counts twice, as it does for the parser of Markdown.
+        deep = len(self._homes) > 2 * MAX_DEPTH
         if tag == "blockquote":
             blocks = self._homes.pop()
             self._homes[-1].extend([Quote(blocks)] if blocks and not deep else blocks)
         elif tag == "li":
             blocks = self._homes.pop()
-            if self._listings and blocks and not deep:
+            if blocks and self._in_list():
                 self._listings[-1].items.append(Item(blocks))
             else:
                 self._homes[-1].extend(blocks)
         elif tag in {"ul", "ol"}:
+            self._homes.pop()
             listing = self._listings.pop()
             mark_tasks(listing)
-            if listing.items:
+            if deep:
+                self._homes[-1].extend(block for item in listing.items for block in item.blocks)
+            elif listing.items:
                 self._homes[-1].append(listing)
         elif tag in {"td", "th"}:
             blocks = self._homes.pop()
@@ -327,6 +335,21 @@ class _Reader(HTMLParser):
                 self._homes[-1].extend(blocks)
         elif tag == "table":
             self._homes[-1].extend(table(self._tables.pop()))
+
+    def _in_list(self) -> bool:
+        return bool(self._tags) and self._tags[-1] in {"ul", "ol"}
+
+    def _take_loose(self) -> None:
+        """Give what stands in a list outside of its entries, often a list, to the last entry."""
+        loose = self._homes[-1]
+        if not loose or not self._in_list():
+            return
+        items = self._listings[-1].items
+        if items:
+            items[-1].blocks.extend(loose)
+        else:
+            items.append(Item(loose))
+        self._homes[-1] = []
 
     def _flush(self) -> None:
         if self._spans:

@@ -237,7 +237,8 @@ def _link(inside: str) -> Span:
     # A third part says how Jira shows the link (`smart-link`).
     target = (rest.partition("|")[0] if bar else shown).strip()
     if target.startswith("~"):
-        return Span(f"@{target[1:].removeprefix('accountid:')}")
+        who = shown.strip() if bar else target[1:].removeprefix("accountid:")
+        return Span(f"@{who or target}")
     if target.startswith("^"):
         return Span(ATTACHMENT)
     url = safe_url(target)
@@ -245,5 +246,5 @@ def _link(inside: str) -> Span:
         return Span(
             shown.strip() if bar and shown.strip() else target.removeprefix("mailto:"), link=url
         )
-    # Square brackets that hold no address are text; a link to a place on the page keeps its words.
-    return Span(shown if bar else f"[{inside}]")
+    # Square brackets that hold no address are text.
+    return Span(f"[{inside}]")

@@ -12,11 +12,8 @@ from hub.sdk.events import Actor, ActorKind, Customer, Event, FeedbackKind, Ref,
 from hub.sdk.text import from_html, from_plain, plain, shorten
 from integrations.intercom.refs import ref
 
-CUSTOMERS = frozenset({"user", "lead", "contact", "visitor"})
-"""The types of authors that stand outside the company."""
-
 _ACTORS: dict[str, ActorKind] = {
-    **dict.fromkeys(CUSTOMERS, "customer"),
+    **dict.fromkeys(("user", "lead", "contact", "visitor"), "customer"),
     "admin": "user",
     "teammate": "user",
     "bot": "bot",
@@ -103,6 +100,11 @@ def actor(author: Payload) -> Actor:
     )
 
 
+def is_customer(author: Payload) -> bool:
+    """Return whether an author stands outside the company."""
+    return author["type"].one_of(_ACTORS, "unknown") == "customer"
+
+
 def customer_of(thing: Payload, *authors: Payload) -> Customer:
     """Return the customer of a conversation or a ticket.
 
@@ -110,7 +112,7 @@ def customer_of(thing: Payload, *authors: Payload) -> Customer:
     """
     contact = thing["user"] or thing["contacts"]["contacts"][0]
     contact_id = identifier(contact["id"])
-    known = [contact, *(author for author in authors if author["type"].raw in CUSTOMERS)]
+    known = [contact, *(author for author in authors if is_customer(author))]
     same = [one for one in known if identifier(one["id"]) == (contact_id or identifier(one["id"]))]
     custom = thing["custom_attributes"]
     return Customer(

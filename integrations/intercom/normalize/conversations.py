@@ -267,4 +267,4 @@ def _has_words(part: Payload) -> bool:
 
 
 def _by_customer(part: Payload) -> bool:
-    return part["author"]["type"].raw in common.CUSTOMERS
+    return common.is_customer(part["author"])
