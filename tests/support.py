@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import uvicorn
 from aiohttp import web
 
+from hub.receive.app import WebhookApp
+from hub.runtime.services import Services
+from hub.runtime.worker import run_worker
 from hub.sdk.signature import sign
+from hub.store.pool import Database
 
 SECRET = "sample-secret"
 TOKEN = "sample-token"
@@ -105,3 +110,97 @@ async def until(what: Callable[[], Awaitable[Any]], *, seconds: float = 10.0) ->
             message = f"did not happen within {seconds} s; last value: {value!r}"
             raise AssertionError(message)
         await asyncio.sleep(0.02)
+
+
+class Hub:
+    """A running hub for a test: the real endpoint on a loopback port and a real worker."""
+
+    def __init__(self, services: Services, redis_url: str, vendor: Vendor) -> None:
+        self.services = services
+        self.vendor = vendor
+        self.redis_url = redis_url
+        self.url = ""
+        self.client = httpx.AsyncClient(timeout=10)
+        self._stop = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self.services.database
+
+    async def connection(self, name: str, **columns: Any) -> int:
+        """Store a connection of the made-up vendor; its webhook key is `key-<name>`."""
+        config = {"api_url": self.vendor.url, **columns.pop("config", {})}
+        values = {
+            "name": name, "integration": "acme", "key": f"key-{name}", "config": config,
+            "secrets": self.services.vault.seal({"secret": [SECRET], "token": [TOKEN]}), **columns,
+        }  # fmt: skip
+        places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+        made = await self.database.fetchval(
+            f"insert into connections ({', '.join(values)}) values ({places}) returning id", *values.values()
+        )
+        self.services.connections.forget()
+        return int(made)
+
+    async def route(self, name: str, **definition: Any) -> int:
+        """Store a route."""
+        made = await self.database.fetchval(
+            "insert into routes (name, position, definition) "
+            "values ($1, (select count(*) from routes), $2) returning id",
+            name,
+            {"name": name, **definition},
+        )
+        self.services.routes.forget()
+        return int(made)
+
+    def sender(self, connection: str) -> Sender:
+        """Return what sends webhooks to a connection."""
+        return Sender(self.client, f"{self.url}/webhooks/acme/key-{connection}")
+
+    async def start_worker(self) -> None:
+        """Start the worker."""
+        self._stop = asyncio.Event()
+        self._worker = asyncio.create_task(run_worker(self.services, self.redis_url, stop=self._stop))
+
+    async def stop_worker(self) -> None:
+        """Stop the worker; what it sends ends first."""
+        if self._worker is not None:
+            self._stop.set()
+            await self._worker
+            self._worker = None
+
+    async def quiet(self, *, seconds: float = 10.0) -> None:
+        """Wait until nothing waits: no webhook, event or delivery that is due."""
+        await until(self._is_quiet, seconds=seconds)
+
+    async def _is_quiet(self) -> bool:
+        waiting = await self.database.fetchval(
+            "select (select count(*) from webhooks where state = 'received')"
+            " + (select count(*) from events where state = 'waiting')"
+            " + (select count(*) from deliveries where state = 'in_flight' or state = 'pending' and due_at <= now())"
+            " + (select count(*) from deliveries d join deliveries p on p.id = d.depends_on"
+            "    where d.state = 'blocked' and p.state = 'delivered')"
+        )
+        return int(waiting) == 0
+
+
+@asynccontextmanager
+async def running_hub(services: Services, redis_url: str) -> AsyncIterator[Hub]:
+    """Run a hub and a vendor for a test."""
+    app = WebhookApp(services.database, services.connections, services.queue, max_body=services.settings.max_body_bytes)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    async with running_vendor() as vendor:
+        hub = Hub(services, redis_url, vendor)
+        while not server.started:
+            await asyncio.sleep(0.01)
+        hub.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        await hub.start_worker()
+        try:
+            yield hub
+        finally:
+            await hub.stop_worker()
+            await hub.client.aclose()
+            server.should_exit = True
+            await serving

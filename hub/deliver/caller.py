@@ -263,11 +263,16 @@ def _authorize(
         return
     token = connection.secret(auth.token)
     if auth.kind == "standard_webhooks":
+        # An unsigned receiver needs the id as well, to tell a repeat from a second message.
+        headers["webhook-id"] = call.marker
         if not token:
             return
         now = datetime.now(UTC)
-        signer = StandardWebhook(token)
-        headers["webhook-id"] = call.marker
+        try:
+            signer = StandardWebhook(token)
+        except (ValueError, RuntimeError):
+            reason = f"{connection.name}.{auth.token} is no Standard Webhooks secret (whsec_ and base64)"
+            raise _Ended(AuthFailed(reason=reason)) from None
         headers["webhook-timestamp"] = str(int(now.timestamp()))
         headers["webhook-signature"] = signer.sign(call.marker, now, content.decode("utf-8", "replace"))
         return

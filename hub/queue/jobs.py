@@ -67,7 +67,7 @@ class Queue:
         """Send what waits and disconnect."""
         await self._batcher.drain()
         if self._redis is not None:
-            await self._redis.aclose()
+            await self._redis.aclose(close_connection_pool=True)
 
     async def _connect(self) -> ArqRedis:
         if self._redis is None:
@@ -99,11 +99,20 @@ class Listener:
         self._advance = advance
         self._poll_seconds = poll_seconds
         self._worker: Worker | None = None
+        self._stopping = False
         self.away = False
 
+    def stop(self) -> None:
+        """Take no more wake-ups; `run` returns once those being worked on have ended."""
+        self._stopping = True
+        if self._worker is not None:
+            # A worker in burst mode that may start no more jobs ends between two polls.
+            self._worker.burst = True
+            self._worker.max_burst_jobs = 0
+
     async def run(self) -> None:
-        """Listen until cancelled."""
-        while True:
+        """Listen until `stop`."""
+        while not self._stopping:
             try:
                 await self._listen()
             except _AWAY as error:
@@ -123,7 +132,7 @@ class Listener:
             job_deserializer=msgspec.json.decode,
         )
         self.away = False
-        worker = Worker(
+        worker = self._worker = Worker(
             functions=[func(cast("WorkerCoroutine", advance), name=_JOB, keep_result=0, max_tries=1)],
             queue_name=QUEUE,
             redis_pool=redis,
@@ -137,6 +146,8 @@ class Listener:
             log_results=False,
         )
         try:
-            await worker.async_run()
+            if not self._stopping:
+                await worker.async_run()
         finally:
+            self._worker = None
             await worker.close()

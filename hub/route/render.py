@@ -37,6 +37,8 @@ class TemplateFault(HubError):
 def _show(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # "3 of 10", not "3.0 of 10.0"
     if isinstance(value, dict) and "visibility" in value and "text" in value:
         return value["text"]
     return value

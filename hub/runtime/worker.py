@@ -15,6 +15,8 @@ from hub.queue.jobs import Listener
 from hub.runtime.pump import Pump
 from hub.runtime.services import Services
 
+_STOP_SECONDS = 4.0
+
 
 async def run_worker(services: Services, redis_url: str, *, stop: asyncio.Event | None = None) -> None:
     """Work until `stop` is set, or SIGTERM or SIGINT comes; what is in flight ends first."""
@@ -34,13 +36,15 @@ async def run_worker(services: Services, redis_url: str, *, stop: asyncio.Event 
     pumps.append(pump)
     listener = Listener(redis_url, pump.advance, poll_seconds=services.settings.poll_seconds)
     delivering = asyncio.create_task(deliverer.run())
-    helpers = [asyncio.create_task(pump.sweep()), asyncio.create_task(listener.run())]
+    sweeping = asyncio.create_task(pump.sweep())
+    listening = asyncio.create_task(listener.run())
     ending = asyncio.create_task(stop.wait())
-    running: list[asyncio.Task[Any]] = [delivering, *helpers, ending]
+    running: list[asyncio.Task[Any]] = [delivering, sweeping, listening, ending]
     done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    for task in helpers:
-        task.cancel()
-    await asyncio.gather(*helpers, return_exceptions=True)
+    sweeping.cancel()
+    listener.stop()
+    await asyncio.wait([sweeping, listening], timeout=_STOP_SECONDS)
+    listening.cancel()
     await pump.close()
     deliverer.stop()
     await delivering

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hub.sdk.actions import Account, Action, Call, Probing
-from hub.sdk.errors import UnsupportedEvent
+from hub.sdk.errors import InvalidInput, UnsupportedEvent
 from hub.sdk.events import Event
 from hub.sdk.http import InboundRequest, Reply
 from hub.sdk.payload import Payload
@@ -280,8 +280,11 @@ class Integration:
     """One vendor: `integration = Integration(...)` in the folder's `__init__.py`.
 
     `probe` asks the vendor who the credentials belong to; it tests a connection before it is used.
+    `check_config` finds what the manifest's JSON Schema cannot say (a template that cannot be
+    read); it gets the config without secrets, and each fault names its field.
     """
 
     inbound: Inbound | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
     probe: Callable[[Call], Probing] | None = None
+    check_config: Callable[[Mapping[str, Any]], tuple[InvalidInput, ...]] | None = None

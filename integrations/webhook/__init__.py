@@ -1,7 +1,7 @@
 """Any tool that can send or take JSON: a mapping makes events of it, a signed POST goes out."""
 
 from hub.sdk import Action, Inbound, Integration
-from integrations.webhook import actions, normalize, webhook
+from integrations.webhook import actions, config, normalize, webhook
 
 integration = Integration(
     inbound=Inbound(
@@ -11,4 +11,5 @@ integration = Integration(
         normalize=normalize.table,
     ),
     actions={"send": Action(actions.send)},
+    check_config=config.faults,
 )

@@ -22,6 +22,7 @@ from hub.sdk.contract import (
     sandbox,
     signature,
 )
+from hub.sdk.contract.folders import registry_of
 from hub.sdk.contract.guard import ImpureError
 from hub.sdk.contract.subject import Fault, Finding, Sample, Subject
 from hub.sdk.registry import Available, Registry
@@ -92,4 +93,7 @@ def check(registry: Registry, ids: Iterable[str] = ()) -> list[Finding]:
     return found
 
 
-__all__ = ("CHECKS", "Check", "Fault", "Finding", "Sample", "Subject", "check", "findings", "run")
+__all__ = (
+    "CHECKS", "Check", "Fault", "Finding", "Sample", "Subject", "check", "findings",
+    "registry_of", "run",
+)  # fmt: skip

@@ -229,6 +229,14 @@ def _judge(trial: _Trial, run: Run, name: str) -> Iterator[Fault]:
 
 def _meaning(trial: _Trial, run: Run, name: str, response: Response) -> Iterator[Fault]:
     """Find outcomes that tell the core the wrong thing about a plain HTTP fault."""
+    if trial.kind == "find" and run.error is None and run.value is None and run.requests:
+        if response.status in (401, 429) or response.status >= 500:  # noqa: PLR2004
+            yield Fault(
+                f"{trial.place} on {name}",
+                "it says that nothing is there, though it could not look: it would be made twice",
+                "Raise MalformedPayload when the answer is not 2xx; the core tries again",
+            )
+        return
     if trial.kind not in ("run", "probe") or not run.requests or run.error is not None:
         return
     end, status = run.value, response.status

@@ -14,7 +14,6 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
-from hub.sdk.errors import InvalidInput
 from hub.sdk.signature import sign
 
 MARK = "FILL IN:"
@@ -32,12 +31,12 @@ def new(name: str, folder: Path, *, title: str | None = None, package: bool = Fa
     installed: `folder/name/pyproject.toml`, and the integration in `hub_integration_<name>/`
     beside it. Without, `folder` is the project's `integrations/`.
 
-    Raises `InvalidInput` for a name that cannot be an id, `FileExistsError` when the folder is
+    Raises `ValueError` for a name that cannot be an id, `FileExistsError` when the folder is
     there; nothing is left half written.
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        problem = f"{name!r} is no id"
-        raise InvalidInput("name", problem, "2 to 40 of a-z, 0-9 and _, a letter first")
+        message = f"name: {name!r} is no id: take 2 to 40 of a-z, 0-9 and _, a letter first"
+        raise ValueError(message)
     target = folder / name
     if target.exists():
         message = f"{target} exists already: choose another name, or remove it first"
@@ -59,9 +58,7 @@ def new(name: str, folder: Path, *, title: str | None = None, package: bool = Fa
 def _files(kind: str, words: dict[str, str]) -> dict[str, bytes]:
     """Return path -> content of a folder of templates, the sample signed."""
     root = resources.files(__name__).joinpath("templates", kind)
-    files = {
-        path: Template(text).substitute(words).encode() for path, text in _templates(root, "")
-    }
+    files = {path: Template(text).substitute(words).encode() for path, text in _templates(root, "")}
     body = files.get(f"{_SAMPLE}/body.json")
     if body is not None:
         signed = {**words, "signature": sign(_SECRET, body)}
@@ -101,5 +98,6 @@ def _shown(title: str) -> str:
     # The title stands in JSON, Markdown and Python texts.
     plain = " ".join(re.sub(r'["\\`$<>]', " ", title).split())
     if not plain or not plain.isprintable():
-        raise InvalidInput("title", f"{title!r} cannot be shown", "give the vendor's name")
+        message = f"title: {title!r} cannot be shown: give the vendor's name in plain letters"
+        raise ValueError(message)
     return plain

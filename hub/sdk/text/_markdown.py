@@ -44,6 +44,7 @@ from hub.sdk.text._tree import (
 _PARSER_DEPTH: Final = 2 * MAX_DEPTH + 2
 _MARKS: Final = {"strong": STRONG, "em": EM, "s": STRIKE}
 _DELIMITERS: Final = ((STRIKE, "~~"), (STRONG, "**"), (EM, "*"))
+_ORDER: Final = [mark for mark, _ in _DELIMITERS]
 
 
 def _parser() -> MarkdownIt:
@@ -279,7 +280,7 @@ def _hugging(row: Spans) -> Spans:
             pieces.extend(
                 Span(found, span.marks, span.link) for found in _PIECES.findall(span.text)
             )
-    for mark in (STRIKE, STRONG, EM):
+    for mark in _ORDER:
         _hug(pieces, mark)
         pieces.reverse()
         _hug(pieces, mark, edge=0)
@@ -291,10 +292,15 @@ def _hug(pieces: Spans, mark: str, edge: int = -1) -> None:
     # `edge` is the end of a piece that faces the text before it: -1 forwards, 0 backwards.
     before = " "
     inside = False
+    around: object = None
+    outer = _ORDER[: _ORDER.index(mark)]
     for position, piece in enumerate(pieces):
+        # Where a mark around this one begins or ends, this one ends and begins anew.
+        last, around = around, (piece.link, [name in piece.marks for name in outer])
         if mark not in piece.marks:
             inside = False
-        elif not inside:
+        elif not inside or around != last:
+            inside = False
             plain = CODE not in piece.marks and not piece.image
             facing = piece.text[-1 - edge]
             if plain and (facing.isspace() or (before.isalnum() and not facing.isalnum())):

@@ -378,6 +378,8 @@ _INLINE: Final[dict[str, Callable[[dict[str, object]], Spans]]] = {
     "mention": _mention,
     "emoji": _emoji,
     "inlineCard": _card,
+    "blockCard": _card,
+    "embedCard": _card,
     "media": _media,
     "mediaInline": _media,
     "date": _date,

@@ -167,8 +167,7 @@ def from_mrkdwn(text: str, *, users: Mapping[str, str] = _NOBODY) -> str:
         parts[-2:] = ["```".join(parts[-2:])]
     for number, part in enumerate(parts):
         read = reader.code if number % 2 else reader.text
-        # Taken out only now: the blank also keeps the backticks of a code apart.
-        read(part.replace(_EDGE, ""))
+        read(part)
     return write(reader.finished())
 
 
@@ -281,4 +280,6 @@ class _Reader:
 
 def _unescape(text: str) -> str:
     # Slack escapes these three and no others; `&amp;lt;` is `&lt;` typed by a person.
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    # The invisible blank has done its work: the edges of marks, and the fences, are found.
+    return text.replace(_EDGE, "")

@@ -27,6 +27,9 @@ _ELLIPSIS: Final = "\N{HORIZONTAL ELLIPSIS}"
 # A word longer than this is cut rather than left out.
 _LONGEST_WORD: Final = 40
 _LAST_WORD: Final = re.compile(r"\s\S*\Z")
+# A link that is cut within its address; an address longer than this is cut.
+_LONGEST_ADDRESS: Final = 2000
+_ADDRESS: Final = re.compile(r"!?\[[^\[\]\n]*\]\([^()\s]*\Z")
 _JOINERS: Final = frozenset("\u200d\ufe0e\ufe0f")
 
 
@@ -99,13 +102,12 @@ def _cut(text: str, room: int) -> str:
     ):
         room -= 1
     kept = text[:room]
-    if not text[room].isspace():
-        words = _LAST_WORD.search(kept[-_LONGEST_WORD - 1 :])
-        if words:
-            kept = kept[: len(kept) - len(words[0])]
-    address = re.search(r"!?\[[^\[\]\n]*\]\([^()\s]*\Z", kept[-2000:])
+    address = _ADDRESS.search(kept, max(0, room - _LONGEST_ADDRESS))
     if address:
-        kept = kept[: len(kept) - len(address[0])]
+        kept = kept[: address.start()]
+    elif not text[room].isspace():
+        word = _LAST_WORD.search(kept, max(0, room - _LONGEST_WORD))
+        kept = kept[: word.start()] if word else kept
     return kept.rstrip()
 
 
