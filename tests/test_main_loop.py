@@ -197,6 +197,7 @@ async def test_a_failing_template_kills_its_delivery_only(hub: Hub) -> None:
         {"name": name, "connection": "desk", "action": "note", "inputs": {"ticket": "t1", "body": text}} for name, text in steps.items()])  # fmt: skip
     await hub.sender("desk")(**_ticket(1))
     await until(lambda: _count(hub, "notes", 1))
+    await hub.quiet()
     rows = {r["step"]: r for r in await hub.database.fetch("select step, state, reason from deliveries")}
     assert rows["unknown"]["state"] == rows["endless"]["state"] == "dead"
     assert "steps.unknown.inputs.body, line 2" in rows["unknown"]["reason"]

@@ -18,6 +18,7 @@ from hub.store.pool import Database, Row, Session, away_as_error
 from hub.store.vault import Vault
 
 _FRESH_SECONDS = 1.0
+_MISS_SECONDS = 0.05
 _ALL = "select * from connections"
 
 
@@ -116,10 +117,15 @@ class Connections:
         self._by_id: dict[int, Connection] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
+        self._forgotten = 0
 
     async def by_key(self, key: str) -> Connection | None:
         """Return the connection whose webhook address holds `key`. Raises `StoreAway`."""
         await self._refresh()
+        # Made a moment ago, perhaps by another process: a 404 would make some vendors give up.
+        if key not in self._by_key and time.monotonic() - self._read_at > _MISS_SECONDS:
+            self.forget()
+            await self._refresh()
         return self._by_key.get(key)
 
     async def by_id(self, connection_id: int) -> Connection | None:
@@ -140,23 +146,33 @@ class Connections:
     def forget(self) -> None:
         """Read again at the next question."""
         self._read_at = float("-inf")
+        self._forgotten += 1
 
     async def _refresh(self) -> None:
         if time.monotonic() - self._read_at < _FRESH_SECONDS:
             return
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
-        if self._read_at == float("-inf"):
+        if self._read_at != float("-inf"):
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read())
+            return
+        # A reading that began before `forget` may not have seen the change: twice, then.
+        for _ in range(2):
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read())
             await asyncio.shield(self._reading)
+            if self._read_at != float("-inf"):
+                return
 
     async def _read(self) -> None:
+        began = self._forgotten
         try:
             async with away_as_error():
                 rows = await self._database.fetch(_ALL)
             read = [from_row(row, self.vault, self.registry) for row in rows]
             self._by_key = {item.key: item for item in read}
             self._by_id = {item.id: item for item in read}
-            self._read_at = time.monotonic()
+            if began == self._forgotten:
+                self._read_at = time.monotonic()
         except Exception:
             # Known connections go on answering; only a process that knows none must say so.
             if not self._by_id:

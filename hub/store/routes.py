@@ -33,6 +33,7 @@ class RouteTable:
         self._rows: Sequence[StoredRoute] = ()
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._forgotten = 0
 
     async def enabled(self) -> Sequence[StoredRoute]:
         """Return the enabled routes by position. The same object until one changes."""
@@ -40,6 +41,7 @@ class RouteTable:
             return self._rows
         async with self._lock, away_as_error():
             if time.monotonic() - self._read_at >= _FRESH_SECONDS:
+                began = self._forgotten
                 rows = await self._database.fetch(
                     "select id, name, position, enabled, version, definition from routes "
                     "where enabled order by position, id"
@@ -47,9 +49,11 @@ class RouteTable:
                 fresh = tuple(StoredRoute(*row.values()) for row in rows)
                 if fresh != self._rows:
                     self._rows = fresh
-                self._read_at = time.monotonic()
+                if began == self._forgotten:
+                    self._read_at = time.monotonic()
         return self._rows
 
     def forget(self) -> None:
         """Read again at the next question."""
         self._read_at = float("-inf")
+        self._forgotten += 1

@@ -94,6 +94,11 @@ def unmarked(document: dict[str, Any]) -> None:
     del comment(document)["inputs"]["properties"]["body"]["x-text"]
 
 
+TELLING = """    from hub.sdk import SignatureInvalid
+    if request.body.endswith(b" "):
+        raise SignatureInvalid(str(request.headers))
+    check(request"""
+
 ANYTHING = """class _Anything(EventTable):
     def __call__(self, envelope, context):
         try:
@@ -387,8 +392,8 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
         "it ended in Delivered",
         text(
             "actions.py",
-            "    if not response.ok:\n        return failed(response)\n    try:\n        return _written",
-            "    if not response.ok:\n        return Delivered()\n    try:\n        return _written",
+            "        return failed(response)\n    try:\n        return _written",
+            "        return Delivered()\n    try:\n        return _written",
         ),
     ),
     "a search that cannot look": (
@@ -436,7 +441,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
         text(
             "webhook.py",
             "    check(request",
-            "    from hub.sdk import SignatureInvalid\n    if request.body.endswith(b' '):\n        raise SignatureInvalid(str(request.headers))\n    check(request",
+            TELLING,
         ),
     ),
 }
@@ -481,9 +486,9 @@ def test_the_guard_forbids_the_world_and_is_gone_afterwards() -> None:
     kept = (socket.socket, time.time, random.random, open)
     with pure("no.package"):
         for reach in (
-            lambda: socket.socket(),
-            lambda: time.time(),
-            lambda: random.random(),
+            socket.socket,
+            time.time,
+            random.random,
             lambda: open("/nowhere"),  # noqa: PTH123, SIM115
         ):
             with pytest.raises(ImpureError):

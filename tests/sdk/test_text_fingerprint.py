@@ -1,7 +1,11 @@
 """The evidence for `SAME_TEXT`: one text in every dress scores above it, other texts below."""
 
+# Tables read best with a case on one line.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import combinations
 
@@ -73,9 +77,10 @@ NEAR = [
 ]  # fmt: skip
 
 
-def slack_habits(text: str) -> str:
-    """What Slack makes of a message: it names emoji and links bare domains and addresses."""
-    return text.replace("👋", ":wave:").replace("docs.acme.io/", "docs.acme.io/")
+def slack_habits(mrkdwn: str) -> str:
+    """Name emoji, and link what looks like a domain or an address, as Slack does."""
+    linked = re.sub(r"(?<![\w/.@<|])((?:[a-z]+\.)+(?:com|io))\b", r"<http://\1|\1>", mrkdwn)
+    return linked.replace("\U0001f44b", ":wave:")
 
 
 def jira_wiki(markdown: str) -> str:

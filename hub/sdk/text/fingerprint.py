@@ -97,7 +97,7 @@ def fingerprint(text: str) -> tuple[str, ...]:
     source = _CHAT_LINK.sub(lambda found: f"{_address(found[1])} {found[2]} ", source)
     source = _CHAT_MENTION.sub(lambda found: found[2] or found[1], source)
     source = _TAG.sub(_tag, source)
-    source = _MARKDOWN_LINK.sub(lambda found: f"] {_address(found[1] or found[2] or '')}", source)
+    source = _MARKDOWN_LINK.sub(lambda found: f"] {_address(found[found.lastindex or 0])}", source)
     source = _WIKI_LINK.sub(lambda found: f"{found[1]} {_address(found[2])}", source)
     source = _BARE_URL.sub(_bare, source)
     source = _WIKI_MENTION.sub("", _MACRO.sub(_macro, source))
@@ -179,10 +179,11 @@ def _macro(found: re.Match[str]) -> str:
 def similarity(written: Sequence[str], seen: Sequence[str], /) -> float:
     """Return how surely `seen` is `written` come back, 0 to 1; see `SAME_TEXT`.
 
-    Both are fingerprints. Counts the words both have, in any order. Two changes cost nothing when
-    the text has eight words or more: `seen` breaks off early, or a signature of at most twelve
-    words, and two thirds of the text, is appended. Two texts without words are not the same: there is
-    nothing to recognise.
+    Both are fingerprints. Counts the words both have, in any order; a word with a digit counts
+    threefold, and each difference weighs the more, the shorter the text. Two changes cost nothing
+    when the text has eight words or more: `seen` breaks off early, or a signature of at most twelve
+    words, and two thirds of the text, is appended. Two texts without words are not the same: there
+    is nothing to recognise.
     """
     if not written or not seen:
         return 0.0

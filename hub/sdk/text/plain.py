@@ -77,23 +77,22 @@ def shorten(text: str, limit: int) -> str:
     A cut inside a code fence closes the fence, so that what is appended to the text stays outside
     of it; a cut inside a link's address leaves the link out. A limit of 0 or less gives "".
     """
-    if len(text) <= max(limit, 0):
+    if len(text) <= max(limit, 0) or len(text := clean(text)) <= max(limit, 0):
         return text
     if limit <= 1:
         return _ELLIPSIS[: max(limit, 0)]
-    room = limit
-    while room > 0:
-        short = _cut(text, room - 1) + _ELLIPSIS
-        closing, opened = _open_fence(short)
-        if not closing:
-            return short
-        if opened + len(closing) + len(_ELLIPSIS) + 2 >= limit:
-            # There is no room for a line of the code, so the code goes.
-            room = opened
-            continue
-        kept = text[: limit - len(closing) - len(_ELLIPSIS) - 2]
-        return f"{kept.rstrip()}\n{_ELLIPSIS}\n{closing}"
-    return _ELLIPSIS
+    short = _cut(text, limit - 1) + _ELLIPSIS
+    closing, opened = _open_fence(short)
+    if not closing:
+        return short
+    tail = f"\n{_ELLIPSIS}\n{closing}"
+    kept = text[: limit - len(tail)].rstrip()
+    code = text.find("\n", opened)
+    if code < 0 or len(kept) <= code:
+        # There is no room for a line of the code, so the code goes.
+        kept, tail = _cut(text, max(0, opened - 1)), f"\n{_ELLIPSIS}"
+        return kept + (tail if _open_fence(kept + _ELLIPSIS)[0] else _ELLIPSIS)
+    return kept + (tail if _open_fence(kept)[0] else f"\n{_ELLIPSIS}")
 
 
 def _cut(text: str, room: int) -> str:
