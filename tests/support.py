@@ -33,9 +33,9 @@ class Vendor:
 
     made: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    faults: list[Callable[[web.Request, Callable[[], web.Response]], Awaitable[web.StreamResponse]]] = field(
-        default_factory=list
-    )
+    faults: list[
+        Callable[[web.Request, Callable[[], web.Response]], Awaitable[web.StreamResponse]]
+    ] = field(default_factory=list)
     url: str = ""
     token: str = TOKEN
 
@@ -58,7 +58,12 @@ class Vendor:
 
         def make() -> web.Response:
             number = len(self.made) + 1
-            item = {"kind": kind, "id": str(number), "key": f"ACME-{number}" if kind == "issues" else "", **body}
+            item = {
+                "kind": kind,
+                "id": str(number),
+                "key": f"ACME-{number}" if kind == "issues" else "",
+                **body,
+            }
             self.made.append(item)
             return web.json_response(item, status=201)
 
@@ -95,7 +100,10 @@ class Sender:
     async def __call__(self, **body: Any) -> httpx.Response:
         """Send one webhook; `id` and `type` are part of the body."""
         raw = json.dumps(body).encode()
-        headers = {"x-acme-signature": "sha256=" + sign(SECRET, raw), "content-type": "application/json"}
+        headers = {
+            "x-acme-signature": "sha256=" + sign(SECRET, raw),
+            "content-type": "application/json",
+        }
         return await self.client.post(self.address, content=raw, headers=headers)
 
 
@@ -138,7 +146,8 @@ class Hub:
         }  # fmt: skip
         places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
         made = await self.database.fetchval(
-            f"insert into connections ({', '.join(values)}) values ({places}) returning id", *values.values()
+            f"insert into connections ({', '.join(values)}) values ({places}) returning id",
+            *values.values(),
         )
         self.services.connections.forget()
         return int(made)
@@ -161,7 +170,9 @@ class Hub:
     async def start_worker(self) -> None:
         """Start the worker."""
         self._stop = asyncio.Event()
-        self._worker = asyncio.create_task(run_worker(self.services, self.redis_url, stop=self._stop))
+        self._worker = asyncio.create_task(
+            run_worker(self.services, self.redis_url, stop=self._stop)
+        )
 
     async def stop_worker(self) -> None:
         """Stop the worker; what it sends ends first."""
@@ -188,7 +199,12 @@ class Hub:
 @asynccontextmanager
 async def running_hub(services: Services, redis_url: str) -> AsyncIterator[Hub]:
     """Run a hub and a vendor for a test."""
-    app = WebhookApp(services.database, services.connections, services.queue, max_body=services.settings.max_body_bytes)
+    app = WebhookApp(
+        services.database,
+        services.connections,
+        services.queue,
+        max_body=services.settings.max_body_bytes,
+    )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     serving = asyncio.create_task(server.serve())
     async with running_vendor() as vendor:

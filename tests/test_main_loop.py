@@ -72,11 +72,20 @@ async def test_a_status_that_comes_twice_and_flips_is_told_once(hub: Hub) -> Non
     key = hub.vendor.of("issues")[0]["key"]
     work = hub.sender("work")
     for number, status in enumerate(("Done", "In Progress", "Done")):
-        body = {"id": f"s{number}", "type": "issue.status", "issue": key, "status": status, "by": "lee"}
+        body = {
+            "id": f"s{number}",
+            "type": "issue.status",
+            "issue": key,
+            "status": status,
+            "by": "lee",
+        }
         await asyncio.gather(work(**body), work(**body))
         await hub.quiet()
     assert len(hub.vendor.of("replies")) == 1
-    reasons = [row["reason"] for row in await hub.database.fetch("select reason from deliveries where state = 'skipped'")]
+    reasons = [
+        row["reason"]
+        for row in await hub.database.fetch("select reason from deliveries where state = 'skipped'")
+    ]
     assert any(reason.startswith("already done by dl_") for reason in reasons)
 
 
@@ -86,21 +95,42 @@ async def test_a_status_that_comes_late_does_not_overwrite_a_newer_one(hub: Hub)
     await until(lambda: _count(hub, "notes", 1))
     key = hub.vendor.of("issues")[0]["key"]
     work = hub.sender("work")
-    await work(id="new", type="issue.status", issue=key, status="In Progress", by="lee", at="2026-11-02T10:00:00Z")
+    await work(
+        id="new",
+        type="issue.status",
+        issue=key,
+        status="In Progress",
+        by="lee",
+        at="2026-11-02T10:00:00Z",
+    )
     await hub.quiet()
-    await work(id="old", type="issue.status", issue=key, status="Done", by="lee", at="2026-11-02T09:00:00Z")
+    await work(
+        id="old", type="issue.status", issue=key, status="Done", by="lee", at="2026-11-02T09:00:00Z"
+    )
     await hub.quiet()
     assert hub.vendor.of("replies") == []
-    states = [row["state"] for row in await hub.database.fetch("select state from events where type like 'work%' order by id")]
+    states = [
+        row["state"]
+        for row in await hub.database.fetch(
+            "select state from events where type like 'work%' order by id"
+        )
+    ]
     assert states == ["unmatched", "late"]
-    assert await hub.database.fetchval("select status from nodes where kind = 'issue'") == "In Progress"
+    assert (
+        await hub.database.fetchval("select status from nodes where kind = 'issue'")
+        == "In Progress"
+    )
 
 
 async def test_a_key_in_a_text_links_the_report(hub: Hub) -> None:
     await _workspace(hub)
-    await hub.sender("work")(id="c", type="issue.created", issue="ACME-7", title="Old bug", by="lee")
+    await hub.sender("work")(
+        id="c", type="issue.created", issue="ACME-7", title="Old bug", by="lee"
+    )
     await hub.quiet()
-    await hub.sender("desk")(id="n", type="reply", ticket="t9", body="Same as ACME-7, not UTF-8", note=True, by="lee")
+    await hub.sender("desk")(
+        id="n", type="reply", ticket="t9", body="Same as ACME-7, not UTF-8", note=True, by="lee"
+    )
     await hub.quiet()
     linked = await hub.database.fetch(
         "select r.external_id, w.key, l.origin from links l join nodes r on r.id = l.report_id join nodes w on w.id = l.work_id"
@@ -113,7 +143,9 @@ async def test_a_reference_in_the_payload_links_the_report(hub: Hub) -> None:
     await hub.connection("desk")
     await hub.sender("desk")(**_ticket(1, about=["ACME-3"]))
     await hub.quiet()
-    rows = await hub.database.fetch("select l.origin, w.key from links l join nodes w on w.id = l.work_id")
+    rows = await hub.database.fetch(
+        "select l.origin, w.key from links l join nodes w on w.id = l.work_id"
+    )
     assert [tuple(row) for row in rows] == [("reference", "ACME-3")]
 
 
@@ -126,18 +158,40 @@ async def test_what_the_hub_wrote_comes_back_and_is_not_routed(hub: Hub) -> None
     await hub.route("up", on=["conversation.replied"], steps=[
         {"name": "comment", "connection": "work", "action": "comment", "inputs": {"issue": "ACME-1", "body": "{{ data.body }}"}}])  # fmt: skip
     work, desk = hub.sender("work"), hub.sender("desk")
-    await work(id="c1", type="issue.comment", issue="ACME-1", comment="501", body="Found **it** in the exporter.", by="lee")
+    await work(
+        id="c1",
+        type="issue.comment",
+        issue="ACME-1",
+        comment="501",
+        body="Found **it** in the exporter.",
+        by="lee",
+    )
     note = (await until(lambda: _count(hub, "notes", 1))) and hub.vendor.of("notes")[0]
     # The vendor has reformatted the text, and sends no id that the hub knows.
-    await desk(id="e1", type="reply", ticket="t1", body="<p>Found <b>it</b> in the  exporter.</p>", note=True)
+    await desk(
+        id="e1",
+        type="reply",
+        ticket="t1",
+        body="<p>Found <b>it</b> in the  exporter.</p>",
+        note=True,
+    )
     await hub.quiet()
     assert note["body"].startswith("Found")
     assert hub.vendor.of("comments") == []
-    row = await hub.database.fetchrow("select state, reason from events where type = 'conversation.replied'")
+    row = await hub.database.fetchrow(
+        "select state, reason from events where type = 'conversation.replied'"
+    )
     assert row["state"] == "echo"
     assert row["reason"].startswith("it says what dl_")
     # Another person's words on the same ticket do pass.
-    await desk(id="r2", type="reply", ticket="t1", body="Thanks, I will tell the customer tomorrow.", note=True, by="kim")
+    await desk(
+        id="r2",
+        type="reply",
+        ticket="t1",
+        body="Thanks, I will tell the customer tomorrow.",
+        note=True,
+        by="kim",
+    )
     await until(lambda: _count(hub, "comments", 1))
 
 
@@ -149,8 +203,30 @@ async def test_a_chain_that_echo_checks_miss_is_broken_and_the_ring_named(hub: H
     await hub.route("up", on=["conversation.replied"], steps=[
         {"name": "comment", "connection": "work", "action": "comment", "inputs": {"issue": "ACME-1", "body": "{{ data.body }}"}}])  # fmt: skip
     work, desk = hub.sender("work"), hub.sender("desk")
-    words = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau".split()
-    await work(id="c0", type="issue.comment", issue="ACME-1", comment="1", body="start here please", by="")
+    words = [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "omicron",
+        "pi",
+        "rho",
+        "sigma",
+        "tau",
+    ]
+    await work(
+        id="c0", type="issue.comment", issue="ACME-1", comment="1", body="start here please", by=""
+    )
     answered = 0
     for turn in range(30):
         await hub.quiet()
@@ -159,10 +235,19 @@ async def test_a_chain_that_echo_checks_miss_is_broken_and_the_ring_named(hub: H
         answered = len(hub.vendor.made)
         # Each side mangles the text beyond recognition and names no actor.
         if hub.vendor.made[-1]["kind"] == "notes":
-            await desk(id=f"d{turn}", type="reply", ticket="t1", body=f"{words[turn % 9]} " * 3, note=True)
+            await desk(
+                id=f"d{turn}", type="reply", ticket="t1", body=f"{words[turn % 9]} " * 3, note=True
+            )
         else:
             body = f"{words[-1 - turn % 9]} done " * 3
-            await work(id=f"w{turn}", type="issue.comment", issue="ACME-1", comment=f"x{turn}", body=body, by="")
+            await work(
+                id=f"w{turn}",
+                type="issue.comment",
+                issue="ACME-1",
+                comment=f"x{turn}",
+                body=body,
+                by="",
+            )
     broken = await hub.database.fetch("select reason from events where reason like 'loop broken%'")
     assert broken
     assert "down → up" in broken[0]["reason"]
@@ -176,13 +261,29 @@ async def test_a_private_comment_never_reaches_a_customer(hub: Hub) -> None:
         {"name": "reply", "connection": "desk", "action": "reply", "inputs": {"ticket": "t1", "body": "{{ data.comment }}"}}])  # fmt: skip
     work = hub.sender("work")
     for visibility in ("team", "private", None):
-        await work(id=f"c-{visibility}", type="issue.comment", issue="ACME-1", comment=f"c-{visibility}", body="inside only", visibility=visibility, by="lee")
+        await work(
+            id=f"c-{visibility}",
+            type="issue.comment",
+            issue="ACME-1",
+            comment=f"c-{visibility}",
+            body="inside only",
+            visibility=visibility,
+            by="lee",
+        )
     await hub.quiet()
     assert hub.vendor.of("replies") == []
     dead = await hub.database.fetch("select reason from deliveries where state = 'dead'")
     assert len(dead) == 3
     assert all("data.comment is not for the customer to read" in row["reason"] for row in dead)
-    await work(id="c-pub", type="issue.comment", issue="ACME-1", comment="c-pub", body="We are on it.", visibility="public", by="lee")
+    await work(
+        id="c-pub",
+        type="issue.comment",
+        issue="ACME-1",
+        comment="c-pub",
+        body="We are on it.",
+        visibility="public",
+        by="lee",
+    )
     await until(lambda: _count(hub, "replies", 1))
 
 
@@ -198,7 +299,9 @@ async def test_a_failing_template_kills_its_delivery_only(hub: Hub) -> None:
     await hub.sender("desk")(**_ticket(1))
     await until(lambda: _count(hub, "notes", 1))
     await hub.quiet()
-    rows = {r["step"]: r for r in await hub.database.fetch("select step, state, reason from deliveries")}
+    rows = {
+        r["step"]: r for r in await hub.database.fetch("select step, state, reason from deliveries")
+    }
     assert rows["unknown"]["state"] == rows["endless"]["state"] == "dead"
     assert "steps.unknown.inputs.body, line 2" in rows["unknown"]["reason"]
     assert "never ends" in rows["endless"]["reason"]

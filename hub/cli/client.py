@@ -24,7 +24,9 @@ class Client:
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
         settings = load_settings(os.environ)
-        self.url = (url or os.environ.get("HUB_URL") or f"http://{settings.host}:{settings.port}").rstrip("/")
+        self.url = (
+            url or os.environ.get("HUB_URL") or f"http://{settings.host}:{settings.port}"
+        ).rstrip("/")
         self.key = key or os.environ.get("HUB_API_KEY") or _read_key(settings.data / KEY_FILE)
         self._http = httpx.Client(timeout=30, trust_env=False)
 
@@ -49,7 +51,9 @@ class Client:
                 headers={"authorization": f"Bearer {self.key}"},
             )
         except httpx.HTTPError as error:
-            message = f"no hub answers at {self.url} ({error}); start one with `hub up`, or set HUB_URL"
+            message = (
+                f"no hub answers at {self.url} ({error}); start one with `hub up`, or set HUB_URL"
+            )
             raise ApiError(message) from None
         if answer.is_success:
             return answer.json() if answer.content else None

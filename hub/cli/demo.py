@@ -33,7 +33,9 @@ class ScenarioError(HubError):
 
 
 @cli.command("demo")
-@click.option("--scenario", default="product_day", show_default=True, help="A file of integrations/_demo.")
+@click.option(
+    "--scenario", default="product_day", show_default=True, help="A file of integrations/_demo."
+)
 def command(scenario: str) -> None:
     """Play a day of a product team against the running hub; exit code 1 if it ends wrongly."""
     settings = load_settings(os.environ)
@@ -86,7 +88,9 @@ class _Player:
         for wanted in self._rendered(self._scenario["connections"]):
             name = wanted["name"]
             if name in have:
-                made = self._client.call("PATCH", f"/connections/{name}", body={"config": wanted["config"]})
+                made = self._client.call(
+                    "PATCH", f"/connections/{name}", body={"config": wanted["config"]}
+                )
             else:
                 made = self._client.post("/connections", wanted)
             target = {"url": made["webhook_url"], **wanted.get("sandbox", {})}
@@ -105,14 +109,23 @@ class _Player:
         self._from = newest[0]["id"] if newest else "ev_0"
         for step in self._scenario["play"]:
             if "say" in step:
-                console.print(f"\n[bold cyan]» {self._text(step['say'])}[/bold cyan]", soft_wrap=True)
+                console.print(
+                    f"\n[bold cyan]» {self._text(step['say'])}[/bold cyan]", soft_wrap=True
+                )
             if "act" in step:
                 integration, _, name = step["act"].partition("/")
-                result = self._stand_in("POST", f"/_sandbox/{integration}/act/{name}", self._rendered(step.get("args", {})))
+                result = self._stand_in(
+                    "POST",
+                    f"/_sandbox/{integration}/act/{name}",
+                    self._rendered(step.get("args", {})),
+                )
                 if "as" in step:
                     self._known[step["as"]] = result
             if "until" in step and not self._wait(step["until"]):
-                console.print(f"[red]✗ waited {_WAIT_SECONDS:.0f} s for: {step['until']}[/red]", soft_wrap=True)
+                console.print(
+                    f"[red]✗ waited {_WAIT_SECONDS:.0f} s for: {step['until']}[/red]",
+                    soft_wrap=True,
+                )
                 return False
         self._settle()
         return self._check()
@@ -159,11 +172,19 @@ class _Player:
     def _news(self) -> Iterator[str]:
         first = int(self._from.partition("_")[2])
         for item in reversed(self._client.get("/events", limit=50)["items"]):
-            if int(item["id"].partition("_")[2]) > first and item["state"] != "waiting" and item["id"] not in self._told:
+            if (
+                int(item["id"].partition("_")[2]) > first
+                and item["state"] != "waiting"
+                and item["id"] not in self._told
+            ):
                 self._told[item["id"]] = item["state"]
                 yield f"  [dim]{item['id']:>7}[/dim] {item['type']} {item['subject']}: {state(item['state'])} [dim]{item['reason']}[/dim]"
         for item in reversed(self._client.get("/deliveries", limit=50)["items"]):
-            if int(item["event_id"].partition("_")[2]) <= first or item["state"] in {"pending", "in_flight", "blocked"}:
+            if int(item["event_id"].partition("_")[2]) <= first or item["state"] in {
+                "pending",
+                "in_flight",
+                "blocked",
+            }:
                 continue
             if self._told.get(item["id"]) != item["state"]:
                 self._told[item["id"]] = item["state"]
@@ -204,4 +225,3 @@ class _Player:
             message = f"{method} {path}: HTTP {answer.status_code} {answer.text[:300]}"
             raise ScenarioError(message)
         return answer.json() if answer.content else None
-

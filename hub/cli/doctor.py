@@ -52,14 +52,23 @@ def doctor(*, new_key: bool, raw: bool) -> None:
 
 def _findings(settings: Settings) -> Iterator[_Finding]:
     yield _Finding("python", "ok", sys.version.split()[0])
-    yield _Finding("schemas", "ok" if folder().is_dir() else "failed", f"{folder()}", "install the package again")
-    place = next((p for p in (settings.data, *settings.data.resolve().parents) if p.exists()), settings.data)
+    yield _Finding(
+        "schemas",
+        "ok" if folder().is_dir() else "failed",
+        f"{folder()}",
+        "install the package again",
+    )
+    place = next(
+        (p for p in (settings.data, *settings.data.resolve().parents) if p.exists()), settings.data
+    )
     free = shutil.disk_usage(place).free
     yield _Finding("disk", "ok" if free > _LOW_DISK else "failed", f"{free // 1_000_000:,} MB free for {settings.data}",
                    "" if free > _LOW_DISK else "make room: nothing is acknowledged that cannot be written")  # fmt: skip
     registry = discover().checked()
     for bad in registry.unavailable:
-        yield _Finding(f"integration {bad.id}", "unavailable", bad.reason, f"hub integration check {bad.id}")
+        yield _Finding(
+            f"integration {bad.id}", "unavailable", bad.reason, f"hub integration check {bad.id}"
+        )
     yield _Finding("integrations", "ok", ", ".join(registry))
     try:
         Vault(settings.keys())
@@ -84,7 +93,9 @@ def _running(settings: Settings) -> Iterator[_Finding]:
     yield _Finding("running hub", health["status"], f"http://{settings.host}:{settings.port}")
     for name, check in (health.get("checks") or {}).items():
         if isinstance(check, dict) and check.get("status") not in (None, "ok"):
-            yield _Finding(name, str(check["status"]), str(check.get("detail", "")), str(check.get("mend", "")))
+            yield _Finding(
+                name, str(check["status"]), str(check.get("detail", "")), str(check.get("mend", ""))
+            )
 
 
 async def _postgres(url: str) -> _Finding:

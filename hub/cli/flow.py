@@ -23,7 +23,9 @@ _SAMPLE_SECRET = "sample-secret"  # noqa: S105 - the one the samples and the san
 
 @cli.command()
 @click.argument("sample")
-@click.option("--connection", help="The connection that gets it; by default the first of its integration.")
+@click.option(
+    "--connection", help="The connection that gets it; by default the first of its integration."
+)
 @click.option("--secret", default=_SAMPLE_SECRET, help="The connection's signing secret.")
 @click.option("--json", "raw", is_flag=True, help="Print JSON.")
 def send(sample: str, connection: str | None, secret: str, *, raw: bool) -> None:
@@ -37,7 +39,11 @@ def send(sample: str, connection: str | None, secret: str, *, raw: bool) -> None
         fail(f"there is no integration {integration!r}; see `hub integration list`", 2)
         return
     samples = available.folder.joinpath("samples")
-    names = sorted(entry.name for entry in samples.iterdir() if entry.is_dir()) if samples.is_dir() else []
+    names = (
+        sorted(entry.name for entry in samples.iterdir() if entry.is_dir())
+        if samples.is_dir()
+        else []
+    )
     if folder not in names:
         if folder:
             fail(f"{integration} has no sample {folder!r}; it has: {', '.join(names)}", 2)
@@ -50,19 +56,31 @@ def send(sample: str, connection: str | None, secret: str, *, raw: bool) -> None
         if item["integration"] == integration and connection in (None, item["name"])
     ]  # fmt: skip
     if not found:
-        fail(f"no connection of {integration}{f' called {connection!r}' if connection else ''}; make one first")
+        fail(
+            f"no connection of {integration}{f' called {connection!r}' if connection else ''}; make one first"
+        )
         return
     place = samples.joinpath(folder)
     body = next(e for e in place.iterdir() if e.name.startswith("body.")).read_bytes()
-    headers = {k: v for k, v in json.loads(place.joinpath("headers.json").read_bytes()).items() if k != "content-length"}
+    headers = {
+        k: v
+        for k, v in json.loads(place.joinpath("headers.json").read_bytes()).items()
+        if k != "content-length"
+    }
     stand_in = available.sandbox()
     if stand_in is not None:
-        headers.update({k.lower(): v for k, v in stand_in.sign(body, secret, datetime.now(UTC)).items()})
+        headers.update(
+            {k.lower(): v for k, v in stand_in.sign(body, secret, datetime.now(UTC)).items()}
+        )
     answer = httpx.post(found[0]["webhook_url"], content=body, headers=headers, timeout=10)
     if raw:
-        as_json({"status": answer.status_code, "answer": answer.text, "connection": found[0]["name"]})
+        as_json(
+            {"status": answer.status_code, "answer": answer.text, "connection": found[0]["name"]}
+        )
     else:
-        console.print(f"{found[0]['name']}: HTTP {answer.status_code} {answer.text}", soft_wrap=True)
+        console.print(
+            f"{found[0]['name']}: HTTP {answer.status_code} {answer.text}", soft_wrap=True
+        )
     if not answer.is_success:
         raise SystemExit(1)
 
@@ -74,16 +92,22 @@ def events() -> None:
 
 @events.command("tail")
 @click.option("--follow/--no-follow", "-f", default=True, help="Go on showing new ones.")
-@click.option("--limit", default=20, show_default=True, help="How many of the newest to begin with.")
+@click.option(
+    "--limit", default=20, show_default=True, help="How many of the newest to begin with."
+)
 @click.option("--type", "event_type", help="Only of this type.")
 @click.option("--connection", help="Only of this connection.")
 @click.option("--json", "raw", is_flag=True, help="Print one JSON object a line.")
-def tail(*, follow: bool, limit: int, event_type: str | None, connection: str | None, raw: bool) -> None:
+def tail(
+    *, follow: bool, limit: int, event_type: str | None, connection: str | None, raw: bool
+) -> None:
     """Show the newest events, and new ones as they come."""
     client = Client()
     seen: set[str] = set()
     while True:
-        page = client.get("/events", limit=limit if not seen else 200, type=event_type, connection=connection)
+        page = client.get(
+            "/events", limit=limit if not seen else 200, type=event_type, connection=connection
+        )
         for item in reversed(page["items"]):
             # Shown once it has met its routes, so that the line tells how it ended.
             if item["id"] in seen or (follow and item["state"] == "waiting"):
@@ -115,7 +139,11 @@ def show(name: str, *, raw: bool) -> None:
     if raw:
         as_json(found)
         return
-    rows = [{"field": key, "value": value} for key, value in found.items() if not isinstance(value, list)]
+    rows = [
+        {"field": key, "value": value}
+        for key, value in found.items()
+        if not isinstance(value, list)
+    ]
     table(rows, ["field", "value"], title=name)
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -152,10 +180,17 @@ def _explain(found: Mapping[str, Any]) -> None:
     else:
         label = found["key"] or found["external_id"]
         status = f", {found['status']}" if found["status"] else ""
-        console.print(f"[bold]{found['id']}[/bold] {found['system']} {found['kind']} {label}{status}", soft_wrap=True)
+        console.print(
+            f"[bold]{found['id']}[/bold] {found['system']} {found['kind']} {label}{status}",
+            soft_wrap=True,
+        )
         for link in found["links"]:
             other = link["report"] if link["work_id"] == found["id"] else link["work_item"]
-            name = f"{other['system']} {other['kind']} {other['key'] or other['external_id']}" if other else "being created"
+            name = (
+                f"{other['system']} {other['kind']} {other['key'] or other['external_id']}"
+                if other
+                else "being created"
+            )
             console.print(f"  linked ({link['origin']}) with {name}")
         for event in found["events"]:
             _explain_event(event, "  ")
@@ -169,10 +204,15 @@ def _explain_event(event: Mapping[str, Any], indent: str) -> None:
     for decision in event["decisions"] or ():
         word = "[green]matched[/green]" if decision["matched"] else "[dim]not matched[/dim]"
         why = decision.get("clause") or decision.get("fault") or ""
-        console.print(f"{indent}  route {decision['route']}: {word} [dim]{why}[/dim]", soft_wrap=True)
+        console.print(
+            f"{indent}  route {decision['route']}: {word} [dim]{why}[/dim]", soft_wrap=True
+        )
         for step in decision.get("steps") or ():
             if "clause" in step:
-                console.print(f"{indent}    step {step['step']} {step['target']}: [dim]{step['clause']}[/dim]", soft_wrap=True)
+                console.print(
+                    f"{indent}    step {step['step']} {step['target']}: [dim]{step['clause']}[/dim]",
+                    soft_wrap=True,
+                )
     for delivery in event["deliveries"]:
         _explain_delivery(delivery, indent + "  ")
 
@@ -185,7 +225,10 @@ def _explain_delivery(delivery: Mapping[str, Any], indent: str) -> None:
                   f"{delivery['reason']}{waits}{doubt}", soft_wrap=True)  # fmt: skip
     for attempt in delivery["tries"]:
         status = f" HTTP {attempt['status']}" if attempt["status"] else ""
-        console.print(f"{indent}  attempt {attempt['number']}: {attempt['outcome']}{status} [dim]{attempt['error']}[/dim]", soft_wrap=True)
+        console.print(
+            f"{indent}  attempt {attempt['number']}: {attempt['outcome']}{status} [dim]{attempt['error']}[/dim]",
+            soft_wrap=True,
+        )
 
 
 @cli.command()
@@ -216,6 +259,8 @@ def replay(
     if raw:
         as_json(answer)
     else:
-        console.print(f"{answer['replayed']} {kind}{'' if answer['replayed'] == 1 else 's'} replayed")
+        console.print(
+            f"{answer['replayed']} {kind}{'' if answer['replayed'] == 1 else 's'} replayed"
+        )
     if not answer["replayed"]:
         raise SystemExit(1)

@@ -31,7 +31,14 @@ def list_all(*, raw: bool) -> None:
         for item in registry.values()
     ]  # fmt: skip
     rows += [
-        {"id": bad.id, "title": bad.package, "state": "unavailable", "receives": 0, "actions": "", "reason": bad.reason}
+        {
+            "id": bad.id,
+            "title": bad.package,
+            "state": "unavailable",
+            "receives": 0,
+            "actions": "",
+            "reason": bad.reason,
+        }
         for bad in registry.unavailable
     ]
     if raw:
@@ -44,9 +51,13 @@ def list_all(*, raw: bool) -> None:
 
 @integration.command()
 @click.argument("name")
-@click.option("--in", "folder", default="integrations", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--in", "folder", default="integrations", show_default=True, type=click.Path(path_type=Path)
+)
 @click.option("--title", help="The vendor's name as they write it.")
-@click.option("--package", is_flag=True, help="Make it a package of its own, found by its entry point.")
+@click.option(
+    "--package", is_flag=True, help="Make it a package of its own, found by its entry point."
+)
 def new(name: str, folder: Path, title: str | None, *, package: bool) -> None:
     """Write a new integration that works, with the places marked that are yours to fill in."""
     try:
@@ -61,14 +72,25 @@ def new(name: str, folder: Path, title: str | None, *, package: bool) -> None:
 
 @integration.command()
 @click.argument("names", nargs=-1)
-@click.option("--in", "folder", type=click.Path(path_type=Path, exists=True), help="A folder not installed yet.")
+@click.option(
+    "--in",
+    "folder",
+    type=click.Path(path_type=Path, exists=True),
+    help="A folder not installed yet.",
+)
 @click.option("--json", "raw", is_flag=True, help="Print JSON.")
 def check(names: tuple[str, ...], folder: Path | None, *, raw: bool) -> None:
     """Run the contract suite and print every finding; exit code 1 when there is one."""
     registry = _registry(folder)
     unknown = [name for name in names if name not in registry]
     findings = [
-        {"integration": bad.id, "check": "discovery", "place": bad.package, "problem": bad.reason, "mend": ""}
+        {
+            "integration": bad.id,
+            "check": "discovery",
+            "place": bad.package,
+            "problem": bad.reason,
+            "mend": "",
+        }
         for bad in registry.unavailable
         if not names or bad.id in names
     ]
@@ -77,7 +99,13 @@ def check(names: tuple[str, ...], folder: Path | None, *, raw: bool) -> None:
     for name in names or registry:
         if name in registry:
             findings += [
-                {"integration": f.integration, "check": f.check, "place": f.place, "problem": f.problem, "mend": f.mend}
+                {
+                    "integration": f.integration,
+                    "check": f.check,
+                    "place": f.place,
+                    "problem": f.problem,
+                    "mend": f.mend,
+                }
                 for f in contract.run(registry[name])
             ]
     if raw:

@@ -29,7 +29,12 @@ from hub.web.app import create_app
 
 
 @cli.command()
-@click.option("--demo", "with_demo", is_flag=True, help="Also start stand-in vendors, load the demo workspace and play it.")
+@click.option(
+    "--demo",
+    "with_demo",
+    is_flag=True,
+    help="Also start stand-in vendors, load the demo workspace and play it.",
+)
 def up(*, with_demo: bool) -> None:
     """Start PostgreSQL and Redis (unless addresses are given), web and worker, and keep them up."""
     settings = load_settings(os.environ)
@@ -38,7 +43,10 @@ def up(*, with_demo: bool) -> None:
         base = f"http://{settings.host}:{settings.port}"
         wanted = [
             Child("web", _hub("web"), runtime.env, f"{base}/api/v1/health"),
-            *(Child(f"worker-{n + 1}", _hub("worker"), runtime.env, None) for n in range(settings.workers)),
+            *(
+                Child(f"worker-{n + 1}", _hub("worker"), runtime.env, None)
+                for n in range(settings.workers)
+            ),
         ]
         if with_demo:
             address = demo.sandbox_url(settings)
@@ -52,7 +60,12 @@ def up(*, with_demo: bool) -> None:
         key = await _admin_key(settings, runtime.database_url)
         passed = True
         if with_demo:
-            passed = await asyncio.to_thread(demo.play, f"http://{settings.host}:{settings.port}", key, demo.sandbox_url(settings))
+            passed = await asyncio.to_thread(
+                demo.play,
+                f"http://{settings.host}:{settings.port}",
+                key,
+                demo.sandbox_url(settings),
+            )
         _welcome(settings, key, with_demo=with_demo, passed=passed)
 
     if with_demo:
@@ -62,7 +75,9 @@ def up(*, with_demo: bool) -> None:
         ports = [("HUB_PORT", settings.port)]
         if with_demo:
             ports.append(("HUB_SANDBOX_PORT", settings.sandbox_port))
-        code = asyncio.run(supervise(settings, children, migrate=migrated, ready=ready, ports=ports))
+        code = asyncio.run(
+            supervise(settings, children, migrate=migrated, ready=ready, ports=ports)
+        )
     except StartError as error:
         fail(str(error), 3)
         return
@@ -92,7 +107,11 @@ def sandbox() -> None:
 
     settings = load_settings(os.environ)
     configure_logs(settings)
-    serve(SandboxSettings(host=settings.host, port=settings.sandbox_port, state=settings.data / "sandbox.json"))
+    serve(
+        SandboxSettings(
+            host=settings.host, port=settings.sandbox_port, state=settings.data / "sandbox.json"
+        )
+    )
 
 
 @cli.command()
@@ -161,10 +180,16 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 def _welcome(settings: Settings, key: str, *, with_demo: bool, passed: bool) -> None:
     base = f"http://{settings.host}:{settings.port}"
     console.print()
-    console.print(f"[bold green]The hub is up[/bold green] at [bold]{base}[/bold]  (API and try-it page: {base}/docs)")
-    console.print(f"  admin key   {key}   (also in {_short(settings.data / KEY_FILE)})", soft_wrap=True)
+    console.print(
+        f"[bold green]The hub is up[/bold green] at [bold]{base}[/bold]  (API and try-it page: {base}/docs)"
+    )
+    console.print(
+        f"  admin key   {key}   (also in {_short(settings.data / KEY_FILE)})", soft_wrap=True
+    )
     if with_demo:
-        console.print(f"  stand-ins   {demo.sandbox_url(settings)}   (what the demo's vendors hold)")
+        console.print(
+            f"  stand-ins   {demo.sandbox_url(settings)}   (what the demo's vendors hold)"
+        )
     if not passed:
         console.print("[red]The demo did not end as it should; see what it printed above.[/red]")
     console.print("Try next: [bold]hub events tail[/bold], [bold]hub explain ev_1[/bold], [bold]hub integration list[/bold], "

@@ -25,7 +25,9 @@ _COLOURS = {
 def as_json(value: object) -> None:
     """Print a value as JSON, indented on a terminal."""
     raw = json.dumps(value)
-    sys.stdout.write((msgspec.json.format(raw, indent=2) if console.is_terminal else raw).decode() + "\n")
+    sys.stdout.write(
+        (msgspec.json.format(raw, indent=2) if console.is_terminal else raw).decode() + "\n"
+    )
 
 
 def state(word: str) -> str:
@@ -39,7 +41,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: s
     if not rows:
         console.print(f"[dim]{title + ': ' if title else ''}nothing[/dim]")
         return
-    shown = Table(box=None, header_style="bold", title=title or None, title_justify="left", pad_edge=False)
+    shown = Table(
+        box=None, header_style="bold", title=title or None, title_justify="left", pad_edge=False
+    )
     for name in columns:
         shown.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:

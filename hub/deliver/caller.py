@@ -85,7 +85,9 @@ class Caller:
         except InvalidInput as error:
             return Rejected(reason=str(error), field=error.field), record
         except MalformedPayload as error:
-            return (unreadable(error) if record.wrote else RetryLater(reason=str(error), effect=False)), record
+            return (
+                unreadable(error) if record.wrote else RetryLater(reason=str(error), effect=False)
+            ), record
         except _Ended as ended:
             return ended.outcome, record
         except Exception as error:  # noqa: BLE001 - an integration's fault must not stop the worker
@@ -118,7 +120,10 @@ class Caller:
         if code is None or code.check is None or sends is None:
             return ()
         call = Call(
-            inputs=inputs, config=connection.config, account=connection.account, now=datetime.now(UTC)
+            inputs=inputs,
+            config=connection.config,
+            account=connection.account,
+            now=datetime.now(UTC),
         )
         try:
             return await self._drive(connection, sends, code.check(call), call, Record())
@@ -158,11 +163,15 @@ class Caller:
         _authorize(headers, sends, connection, call, content or b"")
         note: dict[str, Any] = {"method": request.method, "url": _masked(url, connection)}
         if content:
-            note["body"] = _masked(json.clean_text(content[:_EXCERPT].decode("utf-8", "replace")), connection)
+            note["body"] = _masked(
+                json.clean_text(content[:_EXCERPT].decode("utf-8", "replace")), connection
+            )
         record.calls.append(note)
         began = time.perf_counter()
         try:
-            response = await self._exchange(request, url, headers, content, sends.timeout_seconds, record)
+            response = await self._exchange(
+                request, url, headers, content, sends.timeout_seconds, record
+            )
         except (httpx.HTTPError, PrivateAddress, OSError, httpx.InvalidURL, ValueError) as error:
             note["error"] = _masked(str(error) or type(error).__name__, connection)
             note["ms"] = round((time.perf_counter() - began) * 1000, 1)
@@ -179,14 +188,20 @@ class Caller:
         timeout: float, record: Record,  # noqa: ASYNC109 - it is the vendor's own limit
     ) -> Response:  # fmt: skip
         parts = urlsplit(url)
-        self._guard.check(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        self._guard.check(
+            parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        )
         # Sent again at once only when nothing can have happened, or nothing more can.
         retrying = AsyncRetrying(
             stop=stop_after_attempt(3),
             wait=wait_fixed(0.2),
             retry=retry_if_exception(
-                lambda e: isinstance(e, httpx.ConnectError)
-                or (request.safe and isinstance(e, (httpx.ReadError, httpx.RemoteProtocolError)))
+                lambda e: (
+                    isinstance(e, httpx.ConnectError)
+                    or (
+                        request.safe and isinstance(e, (httpx.ReadError, httpx.RemoteProtocolError))
+                    )
+                )
             ),
             reraise=True,
         )
@@ -235,7 +250,7 @@ class Caller:
         return self._client
 
 
-class _Ended(Exception):  # noqa: N818 - it carries an outcome through a generator's driver
+class _Ended(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__()
         self.outcome = outcome
@@ -271,10 +286,14 @@ def _authorize(
         try:
             signer = StandardWebhook(token)
         except (ValueError, RuntimeError):
-            reason = f"{connection.name}.{auth.token} is no Standard Webhooks secret (whsec_ and base64)"
+            reason = (
+                f"{connection.name}.{auth.token} is no Standard Webhooks secret (whsec_ and base64)"
+            )
             raise _Ended(AuthFailed(reason=reason)) from None
         headers["webhook-timestamp"] = str(int(now.timestamp()))
-        headers["webhook-signature"] = signer.sign(call.marker, now, content.decode("utf-8", "replace"))
+        headers["webhook-signature"] = signer.sign(
+            call.marker, now, content.decode("utf-8", "replace")
+        )
         return
     if auth.kind == "basic":
         user = connection.secret(auth.username) or str(connection.config.get(auth.username, ""))
@@ -287,7 +306,9 @@ def _authorize(
         value, name = token, auth.name.lower()
     if not token:
         field_name = auth.token or auth.password
-        raise _Ended(AuthFailed(reason=f"{connection.name} has no {field_name}; set it in its config"))
+        raise _Ended(
+            AuthFailed(reason=f"{connection.name} has no {field_name}; set it in its config")
+        )
     headers[name] = value
 
 

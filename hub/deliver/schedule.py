@@ -15,7 +15,9 @@ MOST_WAITS = 200
 """How often a vendor may ask to wait before it counts as a failure like any other."""
 
 
-def next_wait(outcome: Outcome, *, attempts: int, waits: int, chance: float) -> tuple[float, bool] | None:
+def next_wait(
+    outcome: Outcome, *, attempts: int, waits: int, chance: float
+) -> tuple[float, bool] | None:
     """Return the seconds until the next attempt, and whether this one counts; None means dead.
 
     `attempts` are the counted failures so far, this one not included; `chance` is a random number

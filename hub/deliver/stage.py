@@ -160,7 +160,7 @@ class Deliverer:
         if (refusal := _refusal(action, due)) is not None:
             await self._end_now(due, number, refusal)
             return True
-        assert action is not None  # noqa: S101 - `_refusal` has dealt with it
+        assert action is not None
         sure = await self._start.submit(
             Started(
                 delivery_id=due.id, connection_id=connection.id, lane=due.lane, number=number,
@@ -216,9 +216,7 @@ class Deliverer:
             sure = await deliveries.start(session, self._worker, batch)
         return [item.delivery_id in sure for item in batch]
 
-    async def _finish_batch(
-        self, batch: Sequence[tuple[Ended, Due, Outcome | None]]
-    ) -> list[None]:
+    async def _finish_batch(self, batch: Sequence[tuple[Ended, Due, Outcome | None]]) -> list[None]:
         async with transaction(self._database) as session:
             ended = await self._with_nodes(session, batch)
             waited = await deliveries.finish(session, ended)
@@ -300,17 +298,21 @@ def _words(action: ActionManifest, due: Due) -> tuple[str, ...]:
             str(value) for name, value in due.inputs.items()
             if name != own and name not in action.text_inputs() and isinstance(value, str)
         ]  # fmt: skip
-        texts = ([plain_title] if (plain_title := _title(due.inputs)) else []) + texts if action.creates and texts else plain
+        texts = (
+            ([plain_title] if (plain_title := _title(due.inputs)) else []) + texts
+            if action.creates and texts
+            else plain
+        )
     return fingerprint(" ".join(texts))[:400]
 
 
 def _title(inputs: Mapping[str, Any]) -> str:
-    return next((str(inputs[name]) for name in ("summary", "title", "subject") if inputs.get(name)), "")
+    return next(
+        (str(inputs[name]) for name in ("summary", "title", "subject") if inputs.get(name)), ""
+    )
 
 
-def _read(
-    outcome: Outcome, record: Record, due: Due, number: int, action: ActionManifest
-) -> Ended:
+def _read(outcome: Outcome, record: Record, due: Due, number: int, action: ActionManifest) -> Ended:
     """Turn an outcome into what is stored."""
     attempts, waits, wait, state = due.attempts, due.waits, 0.0, "dead"
     uncertain = False

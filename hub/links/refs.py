@@ -21,7 +21,9 @@ _MOST_MENTIONS = 20
 class Places:
     """Which connections hold the things of which tool, and how their work items are named."""
 
-    def __init__(self, connections: Sequence[Connection], manifests: Mapping[str, Manifest]) -> None:
+    def __init__(
+        self, connections: Sequence[Connection], manifests: Mapping[str, Manifest]
+    ) -> None:
         self._by_system: dict[str, list[Connection]] = {}
         for connection in connections:
             self._by_system.setdefault(connection.integration, []).append(connection)
@@ -49,7 +51,9 @@ class Places:
             for system, connections in self._by_system.items():
                 for mention in self._mentions(system):
                     for connection in connections:
-                        for key in _keys(mention.key, mention.url, text, _allowed(mention.keys_from, connection)):
+                        for key in _keys(
+                            mention.key, mention.url, text, _allowed(mention.keys_from, connection)
+                        ):
                             name = (connection.id, mention.kind, key)
                             if name not in seen and len(seen) < _MOST_MENTIONS:
                                 seen.add(name)

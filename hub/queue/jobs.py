@@ -133,7 +133,9 @@ class Listener:
         )
         self.away = False
         worker = self._worker = Worker(
-            functions=[func(cast("WorkerCoroutine", advance), name=_JOB, keep_result=0, max_tries=1)],
+            functions=[
+                func(cast("WorkerCoroutine", advance), name=_JOB, keep_result=0, max_tries=1)
+            ],
             queue_name=QUEUE,
             redis_pool=redis,
             poll_delay=self._poll_seconds,

@@ -35,10 +35,12 @@ _ASKING = frozenset({"GET", "HEAD"})
 _TOKEN_QUERY = ("token", "secret", "key", "api_key", "apikey", "access_token")
 
 
-class Problem(Exception):  # noqa: N818 - it is the answer, not a fault of ours
+class Problem(Exception):
     """An answer that is not an acknowledgment, as RFC 9457 problem details."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -88,7 +90,10 @@ class WebhookApp:
                     {"retry-after": _RETRY_SECONDS},
                 )
             )
-        headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers.items()]
+        headers = [
+            (name.encode(), value.encode("latin-1", "replace"))
+            for name, value in reply.headers.items()
+        ]
         headers.append((b"content-length", str(len(reply.body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         body = b"" if scope.get("method") == "HEAD" else reply.body

@@ -46,12 +46,16 @@ def check_route(
     if (fault := expression_fault(route.when, "when")) is not None:
         faults.append(InvalidInput("when", fault.problem, "mend the expression"))
     else:
-        faults += _unknown_names("{% if " + route.when + " %}{% endif %}" if route.when else "", "when", route)
+        faults += _unknown_names(
+            "{% if " + route.when + " %}{% endif %}" if route.when else "", "when", route
+        )
     seen: set[str] = set()
     for number, step in enumerate(route.steps):
         place = f"steps[{number}]"
         if step.name in seen:
-            faults.append(InvalidInput(f"{place}.name", f"{step.name!r} is there twice", "rename it"))
+            faults.append(
+                InvalidInput(f"{place}.name", f"{step.name!r} is there twice", "rename it")
+            )
         if step.after and step.after not in seen:
             faults.append(
                 InvalidInput(f"{place}.after", f"no earlier step is called {step.after!r}",
@@ -67,7 +71,9 @@ def _check_on(route: Route) -> Iterator[InvalidInput]:
         family = name.removesuffix(".*")
         if name not in DATA_TYPES and not (name.endswith(".*") and family in _FAMILIES):
             yield InvalidInput(
-                f"on[{number}]", f"{name!r} is no event type", f"one of {', '.join(sorted(DATA_TYPES))}"
+                f"on[{number}]",
+                f"{name!r} is no event type",
+                f"one of {', '.join(sorted(DATA_TYPES))}",
             )
 
 
@@ -83,25 +89,43 @@ def _check_step(
     for name, value in texts.items():
         broken = syntax_faults(value, f"{place}.{name}")
         for fault in broken:
-            yield InvalidInput(fault.place, f"line {fault.line}: {fault.problem}", "mend the template")
+            yield InvalidInput(
+                fault.place, f"line {fault.line}: {fault.problem}", "mend the template"
+            )
         if not broken:
             yield from _unknown_names(value, f"{place}.{name}", route)
     connection = connections.get(step.connection)
     if connection is None:
-        yield InvalidInput(f"{place}.connection", f"there is no connection {step.connection!r}", _known(connections))
+        yield InvalidInput(
+            f"{place}.connection",
+            f"there is no connection {step.connection!r}",
+            _known(connections),
+        )
         return
     available = registry.get(connection.integration)
     if step.action == LINK:
         if not step.inputs.get("work_item"):
-            yield InvalidInput(f"{place}.inputs.work_item", "is missing", "name the work item by its key")
-        if available is None or available.manifest.receives is None or not available.manifest.receives.mentions:
-            yield InvalidInput(f"{place}.connection", f"{step.connection} holds no work items", "choose another")
+            yield InvalidInput(
+                f"{place}.inputs.work_item", "is missing", "name the work item by its key"
+            )
+        if (
+            available is None
+            or available.manifest.receives is None
+            or not available.manifest.receives.mentions
+        ):
+            yield InvalidInput(
+                f"{place}.connection", f"{step.connection} holds no work items", "choose another"
+            )
         return
     actions = available.manifest.sends.actions if available and available.manifest.sends else {}
     action = actions.get(step.action)
     if action is None:
         known = ", ".join(sorted(actions)) or "none"
-        yield InvalidInput(f"{place}.action", f"{connection.integration} has no action {step.action!r}", f"it has: {known}")
+        yield InvalidInput(
+            f"{place}.action",
+            f"{connection.integration} has no action {step.action!r}",
+            f"it has: {known}",
+        )
         return
     if step.about and not action.creates:
         yield InvalidInput(f"{place}.about", "belongs to an action that creates", "remove it")
@@ -138,14 +162,24 @@ def _unknown_names(value: Any, place: str, route: Route) -> Iterator[InvalidInpu
     for where, name in names_in(value, place):
         root, _, rest = name.partition(".")
         if root not in NAMES:
-            yield InvalidInput(where, f"{root!r} is not known", f"there is: {', '.join(sorted(NAMES - {'withheld'}))}")
+            yield InvalidInput(
+                where,
+                f"{root!r} is not known",
+                f"there is: {', '.join(sorted(NAMES - {'withheld'}))}",
+            )
         elif root == "data" and rest:
             fields = _fields(route)
             field = rest.partition(".")[0]
             if fields and field not in fields:
-                yield InvalidInput(where, f"no event of this route has data.{field}", f"they have: {', '.join(sorted(fields))}")
+                yield InvalidInput(
+                    where,
+                    f"no event of this route has data.{field}",
+                    f"they have: {', '.join(sorted(fields))}",
+                )
         elif root == "steps" and rest and route.step(rest.partition(".")[0]) is None:
-            yield InvalidInput(where, f"there is no step {rest.partition('.')[0]!r}", "name an earlier step")
+            yield InvalidInput(
+                where, f"there is no step {rest.partition('.')[0]!r}", "name an earlier step"
+            )
 
 
 def _fields(route: Route) -> set[str]:

@@ -81,7 +81,9 @@ def build(
     }  # fmt: skip
 
 
-def result_of(node: Node | None, *, joined: bool, delivered: Mapping[str, Any] | None) -> dict[str, Any]:
+def result_of(
+    node: Node | None, *, joined: bool, delivered: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return what a finished step is in `steps.<name>`: key, id, url, joined, and its result."""
     result = dict(delivered or {})
     ref = result.get("ref") or {}
@@ -94,7 +96,9 @@ def result_of(node: Node | None, *, joined: bool, delivered: Mapping[str, Any] |
     }
 
 
-def _thing(node: Node, audience: Audience, systems: Mapping[int, tuple[str, str]]) -> dict[str, Any]:
+def _thing(
+    node: Node, audience: Audience, systems: Mapping[int, tuple[str, str]]
+) -> dict[str, Any]:
     system, name = systems.get(node.connection_id, ("", ""))
     title = node.title if isinstance(node.title, dict) else None
     may = title is not None and (

@@ -59,7 +59,7 @@ def judge(
 ) -> Verdict:
     """Decide about one event. `writes` are the recent ones on its things, `made` the write that
     made one of them, `at` when the event's webhook came in.
-    """  # noqa: D205, D209
+    """  # noqa: D205
     if made is not None and _is_what_was_made(event_type):
         return Verdict(True, f"it is what dl_{made.delivery_id} made", made, made.hop + 1)  # noqa: FBT003
     actor = str(data["actor"]["id"])

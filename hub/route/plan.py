@@ -89,7 +89,11 @@ def plan_event(
     plan = Plan()
     for compiled in routes:
         route = compiled.route
-        decision: dict[str, Any] = {"route": route.name, "version": compiled.version, "matched": False}
+        decision: dict[str, Any] = {
+            "route": route.name,
+            "version": compiled.version,
+            "matched": False,
+        }
         plan.decisions.append(decision)
         if not route.takes(event.type):
             plan.decisions.pop()
@@ -146,11 +150,23 @@ def _steps(
     for step in compiled.route.steps:
         connection = world.by_name.get(step.connection)
         if connection is None:
-            notes.append({"step": step.name, "target": like.target, "fault": f"there is no connection {step.connection!r}"})
+            notes.append(
+                {
+                    "step": step.name,
+                    "target": like.target,
+                    "fault": f"there is no connection {step.connection!r}",
+                }
+            )
             left_out.add(step.name)
             continue
         if step.after in left_out:
-            notes.append({"step": step.name, "target": like.target, "clause": f"after: {step.after} was left out"})
+            notes.append(
+                {
+                    "step": step.name,
+                    "target": like.target,
+                    "clause": f"after: {step.after} was left out",
+                }
+            )
             left_out.add(step.name)
             continue
         todo = Todo(
@@ -209,7 +225,10 @@ def fill(
             todo.state = "pending"
             return
         if action is None:
-            todo.state, todo.reason = "dead", f"{place}: {step.connection} has no action {step.action!r}"
+            todo.state, todo.reason = (
+                "dead",
+                f"{place}: {step.connection} has no action {step.action!r}",
+            )
             return
         todo.audience = action.audience_of(step.inputs)
         shown = context(todo.audience)

@@ -172,7 +172,11 @@ def _fault(error: minijinja.TemplateError, place: str, context: Mapping[str, Any
     problem = error.detail or error.kind
     withheld: Mapping[str, str] = context.get("withheld", {})
     for path, audience in withheld.items():
-        if f"`{path}" in problem or problem.startswith(f"`{path.rpartition('.')[0]}.") and path in problem:
-            problem = f"{path} is not for the {audience} to read, and this step reaches the {audience}"
+        if f"`{path}" in problem or (
+            problem.startswith(f"`{path.rpartition('.')[0]}.") and path in problem
+        ):
+            problem = (
+                f"{path} is not for the {audience} to read, and this step reaches the {audience}"
+            )
             break
     return TemplateFault(place, line, problem, undefined=error.kind == "UndefinedError")

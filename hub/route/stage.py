@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from hub.links.refs import REPORTS, WORK, Places, texts_of
@@ -22,7 +21,7 @@ from hub.store.connections import Connection, Connections
 from hub.store.events import Routed, WaitingEvent
 from hub.store.graph import NewLink, Node, Thing
 from hub.store.locks import STAGES, hold
-from hub.store.pool import Database, Session, transaction
+from hub.store.pool import Collision, Database, Session, transaction
 from hub.store.routes import RouteTable, StoredRoute
 
 _log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class Router:
         for tried in range(1, _TRIES + 1):
             try:
                 return await self._route(connection, limit)
-            except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+            except Collision:
                 # Another connection's events decided the same thing at the same moment.
                 if tried == _TRIES:
                     raise
@@ -214,7 +213,9 @@ class _Batch:
                 )  # fmt: skip
         return await graph.save(self._session, things)
 
-    def _node(self, nodes: Mapping[tuple[int, str, str], Node], ref: Mapping[str, Any]) -> Node | None:
+    def _node(
+        self, nodes: Mapping[tuple[int, str, str], Node], ref: Mapping[str, Any]
+    ) -> Node | None:
         place = self._places.place_of(ref, self._source)
         return None if place is None else nodes.get((place, ref["kind"], ref["id"] or ref["key"]))
 
@@ -274,10 +275,14 @@ class _Batch:
                 changed = []
             fresh = [name for name in changed if name not in times or event.time >= times[name]]
             if changed and not fresh:
-                late[event.id] = f"{', '.join(changed)} changed later than this says ({event.time.isoformat()})"
+                late[event.id] = (
+                    f"{', '.join(changed)} changed later than this says ({event.time.isoformat()})"
+                )
                 continue
             if "status" in changed and "status" not in fresh:
-                late[event.id] = f"the status changed later than this says ({event.time.isoformat()})"
+                late[event.id] = (
+                    f"the status changed later than this says ({event.time.isoformat()})"
+                )
             times.update(dict.fromkeys(fresh, event.time))
             status, category, fields = newest.get(node.id, ("", "", {}))
             if "status" in fresh:
@@ -307,24 +312,56 @@ class _Batch:
                     continue
                 work = self._places.is_work(ref["system"], ref["kind"])
                 if report and work:
-                    links.append(NewLink(report_id=subject.id, work_id=node.id, origin="reference", event_id=event.id))
-                elif event.type.startswith(WORK) and not work and ref["system"] != self._source.integration:
-                    links.append(NewLink(report_id=node.id, work_id=subject.id, origin="reference", event_id=event.id))
+                    links.append(
+                        NewLink(
+                            report_id=subject.id,
+                            work_id=node.id,
+                            origin="reference",
+                            event_id=event.id,
+                        )
+                    )
+                elif (
+                    event.type.startswith(WORK)
+                    and not work
+                    and ref["system"] != self._source.integration
+                ):
+                    links.append(
+                        NewLink(
+                            report_id=node.id,
+                            work_id=subject.id,
+                            origin="reference",
+                            event_id=event.id,
+                        )
+                    )
             if report:
                 mentioned[event.id] = list(self._places.mentioned(texts_of(event.data)))
-        found = await graph.save(self._session, [t for things in mentioned.values() for t in things])
+        found = await graph.save(
+            self._session, [t for things in mentioned.values() for t in things]
+        )
         for event in batch:
             subject = self._node(nodes, event.data["refs"][0])
             for thing in mentioned.get(event.id, ()):
                 node = found.get(thing.names[0])
                 if node is not None and subject is not None and node.id != subject.id:
-                    links.append(NewLink(report_id=subject.id, work_id=node.id, origin="mention", event_id=event.id))
+                    links.append(
+                        NewLink(
+                            report_id=subject.id,
+                            work_id=node.id,
+                            origin="mention",
+                            event_id=event.id,
+                        )
+                    )
         await graph.link(self._session, links)
 
     async def _plan(
         self, plans: Sequence[tuple[WaitingEvent, Plan, int]], subjects: Mapping[int, Node | None]
     ) -> None:
-        every = [(event, todo, hop) for event, plan, hop in plans for todo in plan.todo if todo.connection_id]
+        every = [
+            (event, todo, hop)
+            for event, plan, hop in plans
+            for todo in plan.todo
+            if todo.connection_id
+        ]
         if not every:
             return
         known = await deliveries.known(self._session, sorted({event.id for event, _, _ in every}))
@@ -336,7 +373,11 @@ class _Batch:
         await _find_lanes(self._session, [todo for _, todo, _ in new])
         once = await deliveries.done_once(
             self._session,
-            {(t.route_id, t.step.name, t.once_key) for _, t, _ in new if t.once_key and t.state == "pending"},
+            {
+                (t.route_id, t.step.name, t.once_key)
+                for _, t, _ in new
+                if t.once_key and t.state == "pending"
+            },
         )
         claims = await self._claim(new, ids)
         by_step = {**known}
@@ -407,7 +448,9 @@ class _Batch:
         named = str((todo.inputs or {}).get("work_item") or "")
         kinds = [
             mention.kind
-            for mention in (self._world.manifests[self._world.systems[todo.connection_id][0]].receives or _NO).mentions
+            for mention in (
+                self._world.manifests[self._world.systems[todo.connection_id][0]].receives or _NO
+            ).mentions
         ]
         if not named or subject is None or not kinds:
             return "dead", f"steps.{todo.step.name}.inputs.work_item: names no work item", None
@@ -480,7 +523,9 @@ async def dry_run(
     if not plan.decisions:
         clause = f"on: {event.type} is not among {', '.join(route.on)}"
         return {"event": f"ev_{event_id}", "matched": False, "clause": clause, "steps": []}
-    decision = {name: value for name, value in plan.decisions[0].items() if name not in {"route", "version"}}
+    decision = {
+        name: value for name, value in plan.decisions[0].items() if name not in {"route", "version"}
+    }
     would = [
         {
             "step": todo.step.name, "target": todo.target, "action": todo.step.action,

@@ -126,7 +126,9 @@ class EmbeddedPostgres:
             process = self._process
             if process is None or process.poll() is not None:
                 lines = log.read_text(errors="replace").splitlines()
-                why = next((line for line in reversed(lines) if "FATAL" in line), " ".join(lines[-1:]))
+                why = next(
+                    (line for line in reversed(lines) if "FATAL" in line), " ".join(lines[-1:])
+                )
                 message = f"PostgreSQL did not start ({why}); see {log}"
                 raise StartError(message)
             if subprocess.run(ask, check=False, capture_output=True).returncode == 0:  # noqa: S603
@@ -239,7 +241,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "not writable")  # noqa: TRY301
+            raise PermissionError(13, "not writable")
     except OSError as error:
         message = f"HUB_DATA: {folder} cannot be used: {error.strerror}; choose another folder"
         raise StartError(message) from None

@@ -25,12 +25,15 @@ class SettingsError(HubError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The hub's settings. Each field is the variable `HUB_<FIELD>`; lists are comma-separated."""
 
-    data: Annotated[Path, Meta(description="Folder of the embedded servers, logs and keys")] = Path(".hub")
+    data: Annotated[Path, Meta(description="Folder of the embedded servers, logs and keys")] = Path(
+        ".hub"
+    )
     database_url: Annotated[
         str | None, Meta(description="postgresql:// address; empty starts the embedded server")
     ] = None
     redis_url: Annotated[
-        str | None, Meta(description="redis:// or unix:// address; empty starts the embedded server")
+        str | None,
+        Meta(description="redis:// or unix:// address; empty starts the embedded server"),
     ] = None
     host: Annotated[str, Meta(description="Address the web process listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="Port of the web process")] = 8080
@@ -42,7 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     secret_keys: Annotated[
         tuple[str, ...],
-        Meta(description="Keys for secrets at rest, newest first; empty makes one in the data folder"),
+        Meta(
+            description="Keys for secrets at rest, newest first; empty makes one in the data folder"
+        ),
     ] = ()
     max_body_bytes: Annotated[
         int, Meta(ge=1024, description="Largest webhook taken in, in bytes")
@@ -56,10 +61,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "console"
     allow_private_hosts: Annotated[
         tuple[str, ...],
-        Meta(description="`host` or `host:port` that outbound calls may reach though it is private"),
+        Meta(
+            description="`host` or `host:port` that outbound calls may reach though it is private"
+        ),
     ] = ()
     lease_seconds: Annotated[
-        float, Meta(ge=2, le=300, description="How long a crashed worker's deliveries wait for another")
+        float,
+        Meta(ge=2, le=300, description="How long a crashed worker's deliveries wait for another"),
     ] = 8.0
     poll_seconds: Annotated[
         float, Meta(ge=0.001, le=5, description="How often a worker asks Redis for jobs")
@@ -149,7 +157,11 @@ def settings_table() -> str:
 
 def _read(field: str, raw: str) -> Any:
     kind = get_type_hints(Settings)[field]
-    return tuple(part.strip() for part in raw.split(",") if part.strip()) if kind == tuple[str, ...] else raw
+    return (
+        tuple(part.strip() for part in raw.split(",") if part.strip())
+        if kind == tuple[str, ...]
+        else raw
+    )
 
 
 def _description(field: str) -> str:

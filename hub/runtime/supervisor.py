@@ -85,7 +85,10 @@ class _Supervisor:
         except psutil.NoSuchProcess:
             return
         self.pids = {p: at for p, at in self.pids.items() if psutil.pid_exists(p)}
-        _write(self.data / "run" / "processes.json", json.dumps({str(p): at for p, at in self.pids.items()}))
+        _write(
+            self.data / "run" / "processes.json",
+            json.dumps({str(p): at for p, at in self.pids.items()}),
+        )
 
     async def watch(self) -> None:
         """Start again what ends by itself."""
@@ -104,7 +107,9 @@ class _Supervisor:
         """Wait until every child with an address answers. Raises `StartError`."""
         deadline = asyncio.get_running_loop().time() + _READY_SECONDS
         for item in list(self.running.values()):
-            while item.child.ready_url and not await asyncio.to_thread(_answers, item.child.ready_url):
+            while item.child.ready_url and not await asyncio.to_thread(
+                _answers, item.child.ready_url
+            ):
                 current = self.running[item.child.name]
                 if current.crashes >= len(_BACKOFF) or asyncio.get_running_loop().time() > deadline:
                     log = self.data / "logs" / f"{item.child.name}.log"
@@ -212,7 +217,9 @@ def end_leftovers(data: Path) -> None:
             process = psutil.Process(int(pid))
             if abs(process.create_time() - created) < 1:
                 left.append(process)
-                process.send_signal(signal.SIGINT if "postgres" in process.name() else signal.SIGTERM)
+                process.send_signal(
+                    signal.SIGINT if "postgres" in process.name() else signal.SIGTERM
+                )
         except psutil.Error:
             continue
     _, alive = psutil.wait_procs(left, timeout=_STOP_SECONDS)
@@ -237,7 +244,9 @@ def _lock(data: Path) -> IO[str]:
         file.seek(0)
         owner = file.read().strip() or "another process"
         file.close()
-        message = f"{data} is in use by process {owner}: stop it, or choose another folder with HUB_DATA"
+        message = (
+            f"{data} is in use by process {owner}: stop it, or choose another folder with HUB_DATA"
+        )
         raise StartError(message) from None
     file.truncate(0)
     file.write(str(os.getpid()))

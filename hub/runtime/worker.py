@@ -18,7 +18,9 @@ from hub.runtime.services import Services
 _STOP_SECONDS = 4.0
 
 
-async def run_worker(services: Services, redis_url: str, *, stop: asyncio.Event | None = None) -> None:
+async def run_worker(
+    services: Services, redis_url: str, *, stop: asyncio.Event | None = None
+) -> None:
     """Work until `stop` is set, or SIGTERM or SIGINT comes; what is in flight ends first."""
     stop = stop or _on_signals()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

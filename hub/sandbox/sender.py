@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 
 import httpx
@@ -21,9 +20,8 @@ _AGAIN = frozenset({408, 409, 425, 429})
 class Sender:
     """One task for each stand-in that has something to send."""
 
-    def __init__(self, house: House, saved: Callable[[], None]) -> None:
+    def __init__(self, house: House) -> None:
         self._house = house
-        self._saved = saved
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: dict[str, asyncio.Event] = {}
@@ -56,7 +54,7 @@ class Sender:
             if done and room.pending and room.pending[0] is webhook:
                 room.pending.popleft()
                 room.sent += webhook.state == "sent"
-            self._saved()
+            self._house.save()
             if not done:
                 await self._wait(room.id, WAITS[min(webhook.attempts, len(WAITS)) - 1])
 

@@ -30,9 +30,7 @@ from hub.sdk.events import Ref
 from hub.sdk.http import Request, Response
 
 _TOO_MANY = 429
-_TRANSIENT = frozenset(
-    {408, 409, 423, 425, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529}
-)
+_TRANSIENT = frozenset({408, 409, 423, 425, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529})
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,9 +183,7 @@ def failed(response: Response, *, reason: str = "", field: str = "") -> Outcome:
     if response.status == 401:  # noqa: PLR2004
         return AuthFailed(reason=said)
     if response.status == _TOO_MANY:
-        return RetryLater(
-            reason=said, after=retry_after(response), limited=True, effect=False
-        )
+        return RetryLater(reason=said, after=retry_after(response), limited=True, effect=False)
     if response.status in _TRANSIENT or response.status >= 500:  # noqa: PLR2004
         return RetryLater(reason=said, after=retry_after(response))
     if 300 <= response.status < 400:  # noqa: PLR2004

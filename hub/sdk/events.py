@@ -20,9 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-Word: TypeAlias = Annotated[
-    str, Meta(max_length=2000, extra_json_schema={"x-word": True})
-]
+Word: TypeAlias = Annotated[str, Meta(max_length=2000, extra_json_schema={"x-word": True})]
 Visibility: TypeAlias = Literal["public", "team", "private"]
 FeedbackKind: TypeAlias = Literal["bug", "idea", "question", "praise", "other"]
 StatusCategory: TypeAlias = Literal["todo", "in_progress", "done", "canceled"]
@@ -52,18 +50,12 @@ class Ref(_Value, frozen=True, kw_only=True):
     """A reference to one thing in one tool: a node of the link graph."""
 
     system: Annotated[Word, Meta(description="The integration's id, such as `jira`")]
-    kind: Annotated[
-        Word, Meta(description="What it is there, such as `issue` or `conversation`")
-    ]
+    kind: Annotated[Word, Meta(description="What it is there, such as `issue` or `conversation`")]
     id: Annotated[
         Word,
-        Meta(
-            description="The tool's own lasting id; may be empty when only `key` is known"
-        ),
+        Meta(description="The tool's own lasting id; may be empty when only `key` is known"),
     ] = ""
-    key: Annotated[
-        Word, Meta(description="The name people use, such as `APP-12`; may change")
-    ] = ""
+    key: Annotated[Word, Meta(description="The name people use, such as `APP-12`; may change")] = ""
     url: Annotated[Word, Meta(description="Where a person opens it")] = ""
 
 
@@ -80,9 +72,7 @@ class Customer(_Value, frozen=True, kw_only=True):
     """The person outside the company whom the event is about, as far as the tool knows."""
 
     id: Annotated[Word, Meta(description="The id in the tool the event came from")] = ""
-    external_id: Annotated[
-        Word, Meta(description="The id in the team's own product")
-    ] = ""
+    external_id: Annotated[Word, Meta(description="The id in the team's own product")] = ""
     email: str = ""
     name: str = ""
     company: str = ""
@@ -119,9 +109,7 @@ class Change(_Value, frozen=True, kw_only=True):
 class Answer(_Value, frozen=True, kw_only=True):
     """One answer of a survey. `value` is typed by `type`."""
 
-    id: Annotated[
-        Word, Meta(description="The question's lasting reference in the survey tool")
-    ]
+    id: Annotated[Word, Meta(description="The question's lasting reference in the survey tool")]
     question: str
     type: Annotated[
         Literal[
@@ -243,9 +231,7 @@ class ConversationRated(_Conversation, frozen=True, kw_only=True):
 class _WorkItem(Data, frozen=True, kw_only=True):
     key: Word
     title: Text
-    kind: Annotated[
-        Word, Meta(description="The tool's own type: Bug, Story, Task …")
-    ] = ""
+    kind: Annotated[Word, Meta(description="The tool's own type: Bug, Story, Task …")] = ""
     status: Status
     project: Word = ""
     priority: Word = ""
@@ -363,12 +349,10 @@ class MessagePosted(Data, frozen=True, kw_only=True):
     body: Text
     channel: Ref
     thread: Ref | None = None
-    reaction: Annotated[
-        Word, Meta(description="The emoji's name when the event is a reaction")
-    ] = ""
-    removed: Annotated[
-        bool, Meta(description="The message or the reaction was taken back")
-    ] = False
+    reaction: Annotated[Word, Meta(description="The emoji's name when the event is a reaction")] = (
+        ""
+    )
+    removed: Annotated[bool, Meta(description="The message or the reaction was taken back")] = False
     edited: bool = False
     url: Word = ""
 

@@ -23,9 +23,7 @@ _CHANNEL = e.Ref(system="slack", kind="channel", id="C0PRODUCT", key="product-fe
 _ANNA = e.Customer(id="c-7", external_id="u-1881", email="anna@example.com", name="Anna Berg",
                    company="Berg Optik", plan="team")  # fmt: skip
 _LEE = e.Actor(kind="user", id="a-3", name="Lee Park")
-_BY_ANNA = e.Actor(
-    kind="customer", id="c-7", name="Anna Berg", email="anna@example.com"
-)
+_BY_ANNA = e.Actor(kind="customer", id="c-7", name="Anna Berg", email="anna@example.com")
 _NPS = e.Score(value=3, min=0, max=10, kind="nps")
 _WORK: dict[str, Any] = {"key": "APP-12", "title": e.Text(text="CSV export stops at 1,000 rows", visibility="team"),
          "kind": "Bug", "project": "APP", "priority": "High", "labels": ("export",), "refs": (_ISSUE,),

@@ -52,9 +52,7 @@ class Receives(_Part, frozen=True, kw_only=True):
 
     events: Annotated[
         dict[str, tuple[str, ...]],
-        Meta(
-            description="Vendor event type -> the shared types it may become; `*` for any other"
-        ),
+        Meta(description="Vendor event type -> the shared types it may become; `*` for any other"),
     ]
     signature: Annotated[
         Literal["required", "optional", "none"],
@@ -65,16 +63,12 @@ class Receives(_Part, frozen=True, kw_only=True):
             )
         ),
     ] = "required"
-    secret: Annotated[
-        str, Meta(description="The config field that holds the signing secret")
-    ] = ""
+    secret: Annotated[str, Meta(description="The config field that holds the signing secret")] = ""
     content_types: tuple[str, ...] = ("application/json",)
     acknowledge: Acknowledge = Acknowledge()
     when_removed: Annotated[
         Literal[200, 404, 410, 503],
-        Meta(
-            description="Answer for a removed connection; some vendors disable a hook on 404"
-        ),
+        Meta(description="Answer for a removed connection; some vendors disable a hook on 404"),
     ] = 404
     mentions: tuple[Mention, ...] = ()
 
@@ -137,15 +131,11 @@ class ActionManifest(_Part, frozen=True, kw_only=True):
             )
         ),
     ]
-    creates: Annotated[
-        str, Meta(description="The kind of thing it creates; empty if none")
-    ] = ""
+    creates: Annotated[str, Meta(description="The kind of thing it creates; empty if none")] = ""
     target: Target | None = None
     lane: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Inputs that name what must stay in order; the target's input by default"
-        ),
+        Meta(description="Inputs that name what must stay in order; the target's input by default"),
     ] = ()
 
     def audience_of(self, inputs: Mapping[str, Any]) -> Audience:
@@ -160,9 +150,7 @@ class ActionManifest(_Part, frozen=True, kw_only=True):
     def text_inputs(self) -> tuple[str, ...]:
         """Return the names of the inputs that are Markdown."""
         properties = self.inputs.get("properties", {})
-        return tuple(
-            name for name, schema in properties.items() if schema.get("x-text")
-        )
+        return tuple(name for name, schema in properties.items() if schema.get("x-text"))
 
 
 class Sends(_Part, frozen=True, kw_only=True):
@@ -171,9 +159,7 @@ class Sends(_Part, frozen=True, kw_only=True):
     actions: dict[str, ActionManifest]
     base_url: Annotated[
         str,
-        Meta(
-            description="Address with `{field}` for config fields, such as `https://{site}/api`"
-        ),
+        Meta(description="Address with `{field}` for config fields, such as `https://{site}/api`"),
     ]
     auth: Auth = Auth()
     headers: dict[str, str] = {}
@@ -204,9 +190,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     def secret_fields(self) -> tuple[str, ...]:
         """Return the config fields that are secrets."""
         properties = self.config.get("properties", {})
-        return tuple(
-            name for name, schema in properties.items() if schema.get("x-secret")
-        )
+        return tuple(name for name, schema in properties.items() if schema.get("x-secret"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

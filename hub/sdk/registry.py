@@ -119,9 +119,7 @@ def discover(extra: tuple[tuple[str, Path], ...] = ()) -> Registry:
     ]
     packages += [
         (point.name, point.value.partition(":")[0], None)
-        for point in sorted(
-            metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name
-        )
+        for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
     ]
     packages += [(folder.name, package, folder) for package, folder in extra]
     found: dict[str, Available] = {}

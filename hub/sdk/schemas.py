@@ -76,12 +76,8 @@ def validate_data(event_type: str, data: object) -> list[str]:
 
 def explain(validator: Draft202012Validator, value: object) -> list[str]:
     """Return every fault that `validator` finds in `value`, in the order of the paths."""
-    errors = sorted(
-        validator.iter_errors(value), key=lambda error: [str(p) for p in error.path]
-    )
-    return [
-        f"{_dotted(error.absolute_path)}: {error.message[:300]}" for error in errors
-    ]
+    errors = sorted(validator.iter_errors(value), key=lambda error: [str(p) for p in error.path])
+    return [f"{_dotted(error.absolute_path)}: {error.message[:300]}" for error in errors]
 
 
 def generate() -> dict[str, bytes]:
@@ -192,11 +188,7 @@ def _pretty(schema: dict[str, Any]) -> bytes:
 def _dotted(path: Any) -> str:
     shown = ""
     for part in path:
-        shown += (
-            f"[{part}]"
-            if isinstance(part, int)
-            else (f".{part}" if shown else str(part))
-        )
+        shown += f"[{part}]" if isinstance(part, int) else (f".{part}" if shown else str(part))
     return shown or "$"
 
 

@@ -73,19 +73,13 @@ def _see(
             return value
         fields = {field.encode_name: field.type for field in shape.fields}
         return dict(_members(value, fields, path, audience, withheld))
-    if isinstance(shape, (inspect.ListType, inspect.VarTupleType)) and isinstance(
-        value, list
-    ):
+    if isinstance(shape, (inspect.ListType, inspect.VarTupleType)) and isinstance(value, list):
         items = (
             _see(item, shape.item_type, f"{path}[{n}]", audience, withheld)
             for n, item in enumerate(value)
         )
         return [item for item in items if item is not _NOT]
-    if (
-        audience == "team"
-        or word
-        or isinstance(shape, (inspect.LiteralType, inspect.DateTimeType))
-    ):
+    if audience == "team" or word or isinstance(shape, (inspect.LiteralType, inspect.DateTimeType)):
         return value
     if value in ("", [], (), {}):
         return value
@@ -102,9 +96,7 @@ def _members(
 ) -> Iterator[tuple[str, Any]]:
     for name, item in value.items():
         place = f"{path}.{name}" if path else name
-        seen = _see(
-            item, fields.get(name, inspect.AnyType()), place, audience, withheld
-        )
+        seen = _see(item, fields.get(name, inspect.AnyType()), place, audience, withheld)
         if seen is not _NOT:
             yield name, seen
 
@@ -128,9 +120,7 @@ def _fits(value: Any, shape: inspect.Type) -> bool:
         return isinstance(shape, (inspect.StructType, inspect.DictType))
     if isinstance(value, (list, tuple)):
         return isinstance(shape, (inspect.ListType, inspect.VarTupleType))
-    return isinstance(
-        shape, (inspect.StrType, inspect.LiteralType, inspect.DateTimeType)
-    )
+    return isinstance(shape, (inspect.StrType, inspect.LiteralType, inspect.DateTimeType))
 
 
 def to_plain(data: object) -> dict[str, Any]:

@@ -420,7 +420,10 @@ async def finish(session: Session, batch: Sequence[Ended]) -> bool:
     noted = [x for x in batch if x.before is not None or x.after is not None]
     if noted:
         await session.execute(
-            _NOTE, [x.delivery_id for x in noted], [x.before for x in noted], [x.after for x in noted]
+            _NOTE,
+            [x.delivery_id for x in noted],
+            [x.before for x in noted],
+            [x.after for x in noted],
         )
     refs = [(x.connection_id, ref, x.delivery_id) for x in batch for ref in x.refs]
     if refs:

@@ -51,7 +51,7 @@ where events.id = d.id
 async def waiting(session: Session, connection_id: int, limit: int) -> list[WaitingEvent]:
     """Return a connection's oldest events that have not met the routes yet, in order."""
     rows = await session.fetch(
-        f"select {_COLUMNS} where e.connection_id = $1 and e.state = 'waiting' "  # noqa: S608
+        f"select {_COLUMNS} where e.connection_id = $1 and e.state = 'waiting' "
         "order by e.id limit $2",
         connection_id,
         limit,
@@ -61,7 +61,7 @@ async def waiting(session: Session, connection_id: int, limit: int) -> list[Wait
 
 async def by_ids(session: Session, ids: Sequence[int]) -> dict[int, WaitingEvent]:
     """Return events by their numbers, whatever their state."""
-    rows = await session.fetch(f"select {_COLUMNS} where e.id = any($1::bigint[])", list(ids))  # noqa: S608
+    rows = await session.fetch(f"select {_COLUMNS} where e.id = any($1::bigint[])", list(ids))
     return {row["id"]: WaitingEvent(**dict(row)) for row in rows}
 
 

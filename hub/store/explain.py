@@ -98,7 +98,9 @@ async def _webhook(session: Session, webhook_id: int) -> dict[str, Any] | None:
     return found
 
 
-async def _events(session: Session, where: str, value: Any, limit: int = 100) -> list[dict[str, Any]]:
+async def _events(
+    session: Session, where: str, value: Any, limit: int = 100
+) -> list[dict[str, Any]]:
     rows = await session.fetch(_EVENTS.format(where, limit), value)
     ids = [row["id"] for row in rows]
     grouped: dict[str, list[dict[str, Any]]] = {}
@@ -113,7 +115,9 @@ async def _events(session: Session, where: str, value: Any, limit: int = 100) ->
 async def _deliveries(session: Session, where: str, value: Any) -> list[dict[str, Any]]:
     rows = await session.fetch(_DELIVERIES.format(where), value)
     found = [
-        _named(row, id="dl", event_id="ev", depends_on="dl", behind="dl", node_id="nd", report_id="nd")
+        _named(
+            row, id="dl", event_id="ev", depends_on="dl", behind="dl", node_id="nd", report_id="nd"
+        )
         for row in rows
     ]
     attempts: dict[int, list[dict[str, Any]]] = {}
@@ -128,7 +132,9 @@ async def _deliveries(session: Session, where: str, value: Any) -> list[dict[str
 async def _node(session: Session, node_id: int) -> dict[str, Any] | None:
     links = await session.fetch(_LINKS, node_id)
     others = {n for row in links for n in (row["report_id"], row["work_id"]) if n}
-    nodes = {row["id"]: _named(row, id="nd") for row in await session.fetch(_NODE, [node_id, *others])}
+    nodes = {
+        row["id"]: _named(row, id="nd") for row in await session.fetch(_NODE, [node_id, *others])
+    }
     found = nodes.get(node_id)
     if found is None:
         return None
@@ -150,7 +156,9 @@ async def _node(session: Session, node_id: int) -> dict[str, Any] | None:
     )
     here = {delivery["id"] for event in found["events"] for delivery in event["deliveries"]}
     found["told"] = [
-        delivery for delivery in told if delivery["audience"] == "customer" or delivery["id"] not in here
+        delivery
+        for delivery in told
+        if delivery["audience"] == "customer" or delivery["id"] not in here
     ]
     return found
 
@@ -177,4 +185,3 @@ def _named(row: Row, **prefixes: str) -> dict[str, Any]:
         if values.get(name) is not None:
             values[name] = f"{prefix}_{values[name]}"
     return values
-

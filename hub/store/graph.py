@@ -25,7 +25,9 @@ class Thing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def names(self) -> tuple[tuple[int, str, str], ...]:
         """The (connection, kind, id or key) under which it can be found, the id first."""
-        return tuple((self.connection_id, self.kind, name) for name in (self.external_id, self.key) if name)
+        return tuple(
+            (self.connection_id, self.kind, name) for name in (self.external_id, self.key) if name
+        )
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +190,9 @@ async def find(
 
 async def by_ids(session: Session, ids: Iterable[int]) -> dict[int, Node]:
     """Return nodes by their numbers."""
-    rows = await session.fetch(f"select {_NODE} from nodes n where id = any($1::bigint[])", list(ids))  # noqa: S608
+    rows = await session.fetch(
+        f"select {_NODE} from nodes n where id = any($1::bigint[])", list(ids)
+    )  # noqa: S608
     return {row["id"]: Node(**dict(row)) for row in rows}
 
 
@@ -240,7 +244,9 @@ async def claim(
     return {(row["connection_id"], row["about"]): Claim(**dict(row)) for row in rows}
 
 
-async def settle_claim(session: Session, claim_id: int, node_id: int, origin: str = "created") -> None:
+async def settle_claim(
+    session: Session, claim_id: int, node_id: int, origin: str = "created"
+) -> None:
     """Say what a claim has become, and complete the links that waited for it."""
     await session.execute("update claims set node_id = $2 where id = $1", claim_id, node_id)
     await session.execute(
@@ -255,9 +261,7 @@ async def settle_claim(session: Session, claim_id: int, node_id: int, origin: st
 
 async def release_claim(session: Session, claim_id: int) -> None:
     """Give a claim up whose creation will not happen; what waited for it is not linked."""
-    await session.execute(
-        "delete from links where claim_id = $1 and work_id is null", claim_id
-    )
+    await session.execute("delete from links where claim_id = $1 and work_id is null", claim_id)
     await session.execute("delete from claims where id = $1 and node_id is null", claim_id)
 
 

@@ -36,6 +36,10 @@ _AWAY = (
 )
 
 
+Collision = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
+"""Two transactions did the same thing at the same moment; doing one of them again is right."""
+
+
 class StoreAway(HubError):
     """PostgreSQL cannot be reached or cannot write. Nothing was kept; trying again is right."""
 

@@ -13,7 +13,7 @@ HUB = {"type": "admin", "id": "7001", "name": "Product Hub", "email": "hub@acme.
 LEE = {"type": "admin", "id": "7002", "name": "Lee Park", "email": "lee@acme.example"}
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault of the stand-in
+class Refused(Exception):
     """An answer that is not 2xx."""
 
     def __init__(self, status: int, code: str, message: str) -> None:

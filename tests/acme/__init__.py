@@ -88,7 +88,9 @@ def _ticket(payload: Payload, context: Context) -> tuple[Event, ...]:
         title=Text(text=payload["title"].str(), visibility="public"),
         body=Text(text=payload["body"].opt_str() or "", visibility="public"),
         rating=None if rating is None else Score(value=rating, min=0, max=10, kind="nps"),
-        customer=Customer(email=payload["email"].opt_str() or "", name=payload["name"].opt_str() or ""),
+        customer=Customer(
+            email=payload["email"].opt_str() or "", name=payload["name"].opt_str() or ""
+        ),
         tags=payload["tags"].strings(),
         actor=Actor(kind="customer", id=payload["email"].opt_str() or ""),
         refs=(ref, *extra),
@@ -102,7 +104,14 @@ def _time(payload: Payload, context: Context) -> Any:
 
 def _reply(payload: Payload, context: Context) -> tuple[Event, ...]:
     ref = _ticket_ref(payload)
-    refs = (ref, *((Ref(system="acme", kind="reply", id=payload["reply"].str()),) if payload["reply"] else ()))
+    refs = (
+        ref,
+        *(
+            (Ref(system="acme", kind="reply", id=payload["reply"].str()),)
+            if payload["reply"]
+            else ()
+        ),
+    )
     note = payload["note"].opt_bool() or False
     data = ConversationReplied(
         body=Text(text=payload["body"].str(), visibility="team" if note else "public"),
@@ -113,7 +122,9 @@ def _reply(payload: Payload, context: Context) -> tuple[Event, ...]:
 
 
 def _created(payload: Payload, context: Context) -> tuple[Event, ...]:
-    data = WorkItemCreated(**_work(payload), body=Text(text=payload["body"].opt_str() or "", visibility="team"))
+    data = WorkItemCreated(
+        **_work(payload), body=Text(text=payload["body"].opt_str() or "", visibility="team")
+    )
     return (Event(subject=_issue(payload), time=_time(payload, context), data=data),)
 
 

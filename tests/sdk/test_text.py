@@ -1,7 +1,6 @@
 """Each format by example, both ways."""
 
 # Tables read best with a case on one line.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The evidence for `SAME_TEXT`: one text in every dress scores above it, other texts below."""
 
 # Tables read best with a case on one line.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What holds for any input: nothing raises, no word is lost, nobody is pinged, time is short."""
 
 # Tables read best with a case on one line.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def tagged(payload: Payload, context: Context) -> tuple[Event, ...]:
     return _told(contact, payload, context, *times, tags=tags, actor=common.actor(by))
 
 
-def _told(  # noqa: PLR0913 - all of it is what is told
+def _told(
     contact: Payload,
     payload: Payload,
     context: Context,

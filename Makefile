@@ -1,0 +1,58 @@
+# Everything needs only Python 3.11 to 3.13 and a network for packages.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help run test lint types contracts check schemas lock bench clean
+
+help:  ## Show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+run: $(VENV)/runtime.stamp  ## Set everything up, start the hub, play the demo
+	@exec $(BIN)/hub up --demo
+
+test: $(VENV)/dev.stamp  ## Set everything up and run all tests
+	@sh tests/browser.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp  ## Check style and form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## Check types, strictly
+	$(BIN)/mypy
+
+contracts: $(VENV)/dev.stamp  ## Check the direction of imports
+	$(BIN)/lint-imports
+
+check: test lint types contracts  ## Everything CI checks
+
+schemas: $(VENV)/runtime.stamp  ## Write schemas/ from the structs
+	$(BIN)/python -m hub.sdk.schemas
+
+lock: $(VENV)/dev.stamp  ## Compile requirements/*.lock anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build pyproject.toml -o requirements/runtime.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build --extra dev pyproject.toml -o requirements/dev.lock
+
+bench: $(VENV)/dev.stamp  ## Measure, side by side
+	$(BIN)/python -m bench
+
+clean:  ## Remove the environment and the data folder
+	rm -rf $(VENV) .hub
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or run make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make the second start skip all of this.
+$(VENV)/runtime.stamp: requirements/runtime.lock pyproject.toml | $(BIN)/python
+	@test -f $(VENV)/dev.stamp || $(PIP) install -q --require-hashes -r requirements/runtime.lock
+	@test -f $(VENV)/dev.stamp || $(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
+	$(PIP) install -q --require-hashes -r requirements/dev.lock
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/runtime.stamp
