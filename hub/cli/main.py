@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import rich_click as click
+from click.exceptions import Exit
 from rich.console import Console
 
 from hub import __version__
@@ -30,7 +31,7 @@ def main() -> None:
     """Run the command line; every expected error is one line that names the mend."""
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except Exit as stop:
         raise SystemExit(stop.exit_code) from None
     except click.ClickException as error:
         error.show()

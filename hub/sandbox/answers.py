@@ -76,10 +76,10 @@ def spoiled(response: Response | None, fault: Fault) -> Response:
 def _transport(scope: Scope) -> asyncio.Transport:
     extensions = cast("dict[str, object]", scope.get("extensions") or {})
     found = extensions.get(TRANSPORT)
-    if not isinstance(found, asyncio.Transport):
+    if found is None:
         message = "this server cannot break a connection: serve the sandbox with hub.sandbox.serve"
-        raise TypeError(message)
-    return found
+        raise RuntimeError(message)
+    return cast("asyncio.Transport", found)
 
 
 async def _reset(scope: Scope) -> None:

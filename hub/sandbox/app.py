@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Litestar, Request, get, route
 from litestar.enums import HttpMethod, MediaType
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 from litestar.response import Response as Page
 from litestar.types import ASGIApp
 
@@ -54,6 +55,7 @@ def create_app(settings: SandboxSettings, registry: Registry | None = None) -> L
         route_handlers=[_page, Controls, _vendor],
         lifespan=[lifespan],
         openapi_config=None,
+        logging_config=None,
         exception_handlers={Exception: _fault},
     )
 
@@ -69,7 +71,7 @@ async def _page(request: Request[Any, Any, Any]) -> Page[str]:
     http_method=list(HttpMethod),
     status_code=200,
 )
-async def _vendor(request: Request[Any, Any, Any], integration: str) -> ASGIApp:
+async def _vendor(request: Request[Any, Any, Any], integration: FromPath[str]) -> ASGIApp:
     """Answer as the vendor's API does. Path and query reach the stand-in as they were sent."""
     run = running(request)
     room = run.find(integration)

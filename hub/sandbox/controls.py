@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, Request, get, post, put
 from litestar.exceptions import NotFoundException, ValidationException
+from litestar.params import FromPath
 
 from hub.sandbox.faults import Fault
 from hub.sandbox.house import House, Room, Target
@@ -75,7 +76,7 @@ class Controls(Controller):
 
     @post("/{integration:str}/act/{name:str}", status_code=200)
     async def act(
-        self, request: Request[Any, Any, Any], integration: str, name: str
+        self, request: Request[Any, Any, Any], integration: FromPath[str], name: FromPath[str]
     ) -> dict[str, Any]:
         """Do what a person does in the vendor's screens; the body holds the arguments."""
         run = running(request)
@@ -90,12 +91,16 @@ class Controls(Controller):
         return result
 
     @get("/{integration:str}/state")
-    async def state(self, request: Request[Any, Any, Any], integration: str) -> dict[str, Any]:
+    async def state(
+        self, request: Request[Any, Any, Any], integration: FromPath[str]
+    ) -> dict[str, Any]:
         """Return everything a stand-in holds."""
         return running(request).find(integration).sandbox.state
 
     @put("/{integration:str}/target")
-    async def target(self, request: Request[Any, Any, Any], integration: str) -> dict[str, Any]:
+    async def target(
+        self, request: Request[Any, Any, Any], integration: FromPath[str]
+    ) -> dict[str, Any]:
         """Set where a stand-in's webhooks go, and the secret and token it shares with the hub."""
         run = running(request)
         room = run.find(integration)
@@ -106,25 +111,33 @@ class Controls(Controller):
         return {"url": target.url}
 
     @put("/{integration:str}/faults")
-    async def set_faults(self, request: Request[Any, Any, Any], integration: str) -> list[Fault]:
+    async def set_faults(
+        self, request: Request[Any, Any, Any], integration: FromPath[str]
+    ) -> list[Fault]:
         """Replace the faults that wait for requests."""
         room = running(request).find(integration)
         room.faults[:] = _decoded(await request.body(), list[Fault])
         return room.faults
 
     @get("/{integration:str}/faults")
-    async def faults(self, request: Request[Any, Any, Any], integration: str) -> list[Fault]:
+    async def faults(
+        self, request: Request[Any, Any, Any], integration: FromPath[str]
+    ) -> list[Fault]:
         """Return the faults, with how often each will still be used."""
         return running(request).find(integration).faults
 
     @get("/{integration:str}/requests")
-    async def requests(self, request: Request[Any, Any, Any], integration: str) -> list[Any]:
+    async def requests(
+        self, request: Request[Any, Any, Any], integration: FromPath[str]
+    ) -> list[Any]:
         """Return the last requests of the API, the oldest first."""
         room = running(request).find(integration)
         return [msgspec.to_builtins(item) for item in room.requests]
 
     @get("/{integration:str}/webhooks")
-    async def webhooks(self, request: Request[Any, Any, Any], integration: str) -> list[Any]:
+    async def webhooks(
+        self, request: Request[Any, Any, Any], integration: FromPath[str]
+    ) -> list[Any]:
         """Return the last webhooks, the oldest first, and what became of each."""
         return [
             {**msgspec.to_builtins(item), "body": item.body.decode("utf-8", "replace")}

@@ -148,7 +148,7 @@ class Call:
 
 
 Sending: TypeAlias = Generator[Request, Response, Outcome]
-Finding: TypeAlias = Generator[Request, Response, "Delivered | None"]
+Finding: TypeAlias = Generator[Request, Response, "Outcome | None"]
 Checking: TypeAlias = "Generator[Request, Response, tuple[InvalidInput, ...]]"
 Probing: TypeAlias = "Generator[Request, Response, Account | Outcome]"
 
@@ -157,8 +157,9 @@ Probing: TypeAlias = "Generator[Request, Response, Account | Outcome]"
 class Action:
     """One action's code. What it is called, takes and promises stands in the manifest.
 
-    `find` looks for what an earlier attempt with the same marker may have made; it is required
-    when the manifest says `"once": "marker"`. `check` compares a step's inputs with what the
+    `find` looks for what an earlier attempt with the same marker may have made, and returns it as
+    `Delivered`, or None when it is surely not there; a look that failed returns `failed(response)`.
+    It is required when the manifest says `"once": "marker"`. `check` compares a step's inputs with what the
     vendor demands (required fields, existing projects) when a route is saved.
     """
 

@@ -40,6 +40,10 @@ Collision = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
 """Two transactions did the same thing at the same moment; doing one of them again is right."""
 
 
+NameTaken = asyncpg.UniqueViolationError
+"""There is one of this name already."""
+
+
 class StoreAway(HubError):
     """PostgreSQL cannot be reached or cannot write. Nothing was kept; trying again is right."""
 

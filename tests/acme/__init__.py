@@ -158,7 +158,9 @@ def _post(call: Call, path: str, ref: str, body: dict[str, Any]) -> Sending:
 def _find(kind: str) -> Any:
     def find(call: Call) -> Finding:
         response = yield Request(method="GET", path="/made", query={"marker": call.marker})
-        found = response.payload()["id"].opt_id() if response.ok else None
+        if not response.ok:
+            return failed(response)
+        found = response.payload()["id"].opt_id()
         if found is None:
             return None
         key = response.payload()["key"].opt_str() or ""

@@ -19,7 +19,7 @@ from hub.sdk.http import Request, Response
 from hub.sdk.scaffold import new
 from hub.sdk.signature import sign
 
-Break = Callable[[Path], None]
+Break = Callable[[Path], object]
 SAMPLE = "samples/report.created__plain"
 
 

@@ -81,7 +81,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a", "Acme", "9lives", "a-b", "../up", "class", "x" * 41])
 def test_a_name_that_is_no_id_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="^name: "):
+    with pytest.raises(ValueError, match=r"^name: "):
         new(name, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -1,7 +1,5 @@
 """Each format by example, both ways."""
 
-# Tables read best with a case on one line.
-
 from __future__ import annotations
 
 import pytest

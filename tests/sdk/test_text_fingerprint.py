@@ -1,7 +1,5 @@
 """The evidence for `SAME_TEXT`: one text in every dress scores above it, other texts below."""
 
-# Tables read best with a case on one line.
-
 from __future__ import annotations
 
 import re
@@ -68,6 +66,8 @@ NEAR = [
     ("The export works for me now", "The export does not work for me now"),
     ("ABC-42 is now in progress", "ABC-43 is now in progress"),
     ("ABC-42 moved from To Do to In Progress", "ABC-42 moved from In Progress to Done"),
+    ("We fixed the export in version 2.4.1, please update the app, try again and tell us how it goes",
+     "We fixed the export in version 2.5.1, please update the app, try again and tell us how it goes"),
     ("See https://acme.io/tickets/1", "See https://acme.io/tickets/2"),
     ("Done", "Done with the first part, but the second part still fails"),
     ("We shipped the fix for the CSV export today",
@@ -175,7 +175,7 @@ def test_other_texts_of_a_conversation_are_far_away() -> None:
         for one, two in combinations([*CONVERSATION, *TEXTS.values()], 2)
         if one != two
     )
-    assert worst < 0.5
+    assert worst < 0.2
 
 
 @pytest.mark.parametrize(("one", "two"), NEAR)
@@ -183,6 +183,18 @@ def test_a_small_difference_that_matters_is_another_text(one: str, two: str) -> 
     a, b = fingerprint(one), fingerprint(two)
     assert similarity(a, b) < SAME_TEXT
     assert similarity(b, a) < SAME_TEXT
+
+
+def test_the_limits_are_the_documented_ones() -> None:
+    words = tuple(f"w{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(40))
+
+    def exchanged(count: int, one: str, two: str) -> float:
+        return similarity((*words[: count - 1], one), (*words[: count - 1], two))
+
+    assert similarity(words[:7], (*words[:3], "not", *words[3:7])) < SAME_TEXT
+    assert similarity(words[:8], (*words[:3], "not", *words[3:8])) >= SAME_TEXT
+    assert exchanged(11, "now", "not") < SAME_TEXT <= exchanged(12, "now", "not")
+    assert exchanged(33, "4", "5") < SAME_TEXT <= exchanged(34, "4", "5")
 
 
 def test_a_reply_that_quotes_is_not_the_quoted_text() -> None:
@@ -260,7 +272,7 @@ TRIPS = ["adf", "html", "mrkdwn", "html as sent", "mrkdwn as sent", "html to adf
 
 @pytest.mark.parametrize("trip", TRIPS)
 @given(text=DOCUMENT)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_any_document_keeps_its_words(trip: str, text: str) -> None:
     written, seen = fingerprint(text), fingerprint(DRESSES[trip](text))
     if written:
@@ -268,7 +280,7 @@ def test_any_document_keeps_its_words(trip: str, text: str) -> None:
 
 
 @given(text=DOCUMENT)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_plain_text_keeps_the_words_but_the_links(text: str) -> None:
     kept = {word.removeprefix(">") for word in fingerprint(plain(text))}
     assert {word.removeprefix(">") for word in fingerprint(text)} - kept <= {"ecomxy"}

@@ -1,7 +1,5 @@
 """What holds for any input: nothing raises, no word is lost, nobody is pinged, time is short."""
 
-# Tables read best with a case on one line.
-
 from __future__ import annotations
 
 import json
@@ -66,7 +64,7 @@ PEOPLE_TYPE = st.text(
     max_size=80,
 )
 FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
 NODE_TYPES = [
@@ -183,7 +181,7 @@ HTML: st.SearchStrategy[str] = st.recursive(
 
 @given(html=HTML)
 @example("<table><tr><td><hr>a</td></tr></table>")
-@settings(FUZZ, max_examples=600)
+@settings(FUZZ, max_examples=250)
 def test_html_of_any_structure_keeps_its_words(html: str) -> None:
     shown = unescape(nh3.clean(html, tags=set()))
     assert "".join(plain(from_html(html)).split()) == "".join(shown.split())
@@ -208,7 +206,7 @@ STRUCTURE: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(document=STRUCTURE)
-@settings(FUZZ, max_examples=600)
+@settings(FUZZ, max_examples=250)
 def test_adf_of_any_structure_keeps_its_words(document: object) -> None:
     shown = "".join(texts(document))
     assert "".join(plain(from_adf(document)).split()) == "".join(shown.split())
@@ -219,14 +217,14 @@ def letters(text: str) -> list[str]:
 
 
 @given(text=PEOPLE_TYPE)
-@settings(FUZZ, max_examples=600)
+@settings(FUZZ, max_examples=250)
 def test_mrkdwn_keeps_every_letter(text: str) -> None:
     sent = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert letters(plain(from_mrkdwn(sent))) == letters(text)
 
 
 @given(text=st.text("xyz  \n\n**__--++~?|||[](){}{}\\##.,:1", max_size=80))
-@settings(FUZZ, max_examples=1000)
+@settings(FUZZ, max_examples=400)
 def test_wiki_markup_keeps_every_letter(text: str) -> None:
     assert letters(plain(from_wiki(text))) == letters(text)
 
@@ -350,8 +348,12 @@ HOSTILE = {
 }
 
 
+# The others share the parser of Markdown with `to_mrkdwn`.
+READERS = ["to_mrkdwn", "from_html", "from_mrkdwn", "from_wiki", "from_plain", "fingerprint"]
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("name", CONVERTERS)
+@pytest.mark.parametrize("name", READERS)
 def test_time_grows_with_the_size_and_not_its_square(name: str, kind: str) -> None:
     unit = HOSTILE[kind]
     text = unit * (SIZE // len(unit))

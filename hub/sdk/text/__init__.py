@@ -7,11 +7,11 @@ time or bounded depth, and the same input always gives the same output.
 
 from __future__ import annotations
 
+from hub.sdk.text._fingerprint import SAME_TEXT, fingerprint, similarity
+from hub.sdk.text._plain import from_plain, plain, shorten
 from hub.sdk.text.adf import from_adf, to_adf
-from hub.sdk.text.fingerprint import SAME_TEXT, fingerprint, similarity
 from hub.sdk.text.html import from_html, to_html
 from hub.sdk.text.mrkdwn import from_mrkdwn, to_mrkdwn
-from hub.sdk.text.plain import from_plain, plain, shorten
 from hub.sdk.text.wiki import from_wiki
 
 __all__ = (

@@ -83,7 +83,7 @@ def parse(markdown: object) -> list[Block]:
     return _blocks(parsed)
 
 
-def _blocks(parsed: Sequence[Token]) -> list[Block]:
+def _blocks(parsed: Sequence[Token]) -> list[Block]:  # noqa: C901, PLR0912 - a case a token
     root: list[Block] = []
     homes: list[list[Block]] = [root]
     listings: list[Listing] = []

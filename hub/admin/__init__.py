@@ -1,0 +1,1 @@
+"""The admin config API under `/api/v1`."""

@@ -1,0 +1,1 @@
+"""The pages a person looks at, and the web process's application."""
