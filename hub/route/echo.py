@@ -102,7 +102,7 @@ def _is_what_was_made(event_type: str) -> bool:
 
 def _same(said: Sequence[tuple[str, ...]], words: Sequence[str]) -> bool:
     wrote = tuple(words)
-    return bool(wrote) and any(text and similarity(text, wrote) >= SAME_TEXT for text in said)
+    return bool(wrote) and any(text and similarity(wrote, text) >= SAME_TEXT for text in said)
 
 
 def _said(event_type: str, data: Mapping[str, Any]) -> Iterator[str]:

@@ -76,6 +76,7 @@ def create_app(services: Services) -> Litestar:
             render_plugins=[
                 SwaggerRenderPlugin(
                     path="/",
+                    favicon="<link rel='icon' type='image/png' href='/assets/swagger/favicon-32x32.png'>",
                     js_url="/assets/swagger/swagger-ui-bundle.js",
                     css_url="/assets/swagger/swagger-ui.css",
                     standalone_preset_js_url="/assets/swagger/swagger-ui-standalone-preset.js",

@@ -238,6 +238,49 @@ def test_adf_holds_no_text_that_jira_refuses(text: str) -> None:
     assert all(texts(document["content"]))
 
 
+# What may stand in what, from Atlassian's adf-schema; a list entry must not begin with a list.
+INNER = {"paragraph", "bulletList", "orderedList", "codeBlock"}
+ADF_GRAMMAR = {
+    "doc": {*INNER, "heading", "blockquote", "rule", "table"},
+    "blockquote": INNER,
+    "listItem": INNER,
+    "bulletList": {"listItem"},
+    "orderedList": {"listItem"},
+    "table": {"tableRow"},
+    "tableRow": {"tableHeader", "tableCell"},
+    "tableHeader": {"paragraph"},
+    "tableCell": {"paragraph"},
+    "paragraph": {"text", "hardBreak"},
+    "heading": {"text", "hardBreak"},
+    "codeBlock": {"text"},
+}
+MAY_BE_EMPTY = {"paragraph", "heading", "codeBlock"}
+
+
+def check_adf(node: Any) -> None:
+    kind, content = node["type"], node.get("content", [])
+    if kind == "text":
+        marks = {mark["type"] for mark in node.get("marks", [])}
+        assert node["text"]
+        assert marks <= {"strong", "em", "strike", "code", "link"}
+        assert "code" not in marks or marks <= {"code", "link"}
+        return
+    assert content or kind in {*MAY_BE_EMPTY, "rule", "hardBreak"}, kind
+    if kind == "listItem":
+        assert content[0]["type"] in {"paragraph", "codeBlock"}
+    for child in content:
+        assert child["type"] in ADF_GRAMMAR[kind], (kind, child["type"])
+        check_adf(child)
+
+
+@given(text=st.one_of(TEXT, HTML.map(from_html), STRUCTURE.map(from_adf)))
+@example("- ***\n  - a")
+@example("- > - a")
+@settings(FUZZ, max_examples=500)
+def test_adf_holds_to_its_grammar(text: str) -> None:
+    check_adf(to_adf(text))
+
+
 @given(text=TEXT)
 @settings(FUZZ, max_examples=300)
 def test_mrkdwn_never_pings(text: str) -> None:

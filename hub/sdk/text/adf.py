@@ -1,7 +1,8 @@
 """Atlassian Document Format, both ways.
 
 Source of the node and mark rules:
-https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
+https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/ and, for what an entry
+of a list may begin with, https://developer.atlassian.com/platform/framework/adf-builder/
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def _item(item: Item) -> object:
         else:
             blocks.insert(0, Paragraph([box]))
     content = _inner(blocks)
-    # An entry must not begin with a list.
-    if not content or (blocks and isinstance(blocks[0], Listing)):
+    # An entry must hold something, and must not begin with a list.
+    if not content or _kind(content[0]) in {"bulletList", "orderedList"}:
         content.insert(0, {"type": "paragraph"})
     return {"type": "listItem", "content": content}
 

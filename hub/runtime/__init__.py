@@ -1,0 +1,1 @@
+"""Settings, embedded servers, supervision, and the processes' own frames."""
