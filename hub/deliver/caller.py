@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    TCPConnector,
+)
 from httpx_aiohttp import AiohttpTransport
 from standardwebhooks.webhooks import Webhook as StandardWebhook
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -220,8 +228,9 @@ class Caller:
                         content=content,
                         timeout=timeout,
                     )
-                except (httpx.ConnectError, httpx.ConnectTimeout):
-                    record.wrote = wrote_before
+                except httpx.TransportError as error:
+                    if _never_connected(error):
+                        record.wrote = wrote_before
                     raise
                 return Response(
                     status=answer.status_code,
@@ -254,6 +263,14 @@ class _Ended(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__()
         self.outcome = outcome
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether no connection came to be, so that nothing can have happened.
+
+    The transport tells a connection that was cut as a failed one too; only the cause is exact.
+    """
+    return isinstance(error.__cause__, (ClientConnectorError, ClientSSLError, ConnectionTimeoutError))
 
 
 def _read_error(error: Exception, said: str, *, wrote: bool) -> Outcome:
