@@ -15,7 +15,9 @@ from hub.store import apikeys
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-async def require_key(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def require_key(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
     """Let a request pass whose key is live and may do what it asks. Raises `Problem`."""
     if handler.opt.get("open"):
         return
@@ -39,6 +41,8 @@ async def require_key(connection: ASGIConnection[Any, Any, Any, Any], handler: B
             headers={"www-authenticate": "Bearer"},
         )
     if found["role"] != "admin" and connection.scope.get("method") not in _READING:
-        raise Problem(HTTPStatus.FORBIDDEN, f"The key {found['name']!r} may read only; use an admin key.")
+        raise Problem(
+            HTTPStatus.FORBIDDEN, f"The key {found['name']!r} may read only; use an admin key."
+        )
     connection.state["actor"] = found["name"]
     connection.state["key"] = found

@@ -30,12 +30,16 @@ NAME = "^[a-z0-9][a-z0-9-]{0,62}$"
 class NewConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A connection to make. `config` holds the integration's fields, secrets among them."""
 
-    name: Annotated[str, Meta(pattern=NAME, description="How routes call it", examples=["jira-main"])]
+    name: Annotated[
+        str, Meta(pattern=NAME, description="How routes call it", examples=["jira-main"])
+    ]
     integration: Annotated[str, Meta(description="An integration's id", examples=["jira"])]
     config: Annotated[dict[str, Any], Meta(description="See the integration's config schema")] = {}
     dedicated_account: Annotated[
         bool,
-        Meta(description="The credentials belong to an account that only the hub uses: whatever it does is an echo"),
+        Meta(
+            description="The credentials belong to an account that only the hub uses: whatever it does is an echo"
+        ),
     ] = False
 
 
@@ -64,7 +68,9 @@ class ConnectionView(msgspec.Struct, kw_only=True):
     webhook_url: Annotated[str, Meta(description="Paste this at the vendor")]
     account: Account | None
     dedicated_account: bool
-    previous_secrets: Annotated[tuple[str, ...], Meta(description="Secret fields whose older value is still accepted")]
+    previous_secrets: Annotated[
+        tuple[str, ...], Meta(description="Secret fields whose older value is still accepted")
+    ]
     refused: Annotated[int, Meta(description="Webhooks refused for their signature")]
     created_at: Any
     updated_at: Any
@@ -94,7 +100,9 @@ class ConnectionsController(Controller):
         return Page(items=[_view(services, item) for item in found[:limit]], next=None)
 
     @post(summary="Create a connection")
-    async def create(self, services: Services, request: Request[Any, Any, Any], data: NewConnection) -> ConnectionView:
+    async def create(
+        self, services: Services, request: Request[Any, Any, Any], data: NewConnection
+    ) -> ConnectionView:
         """Store a connection and give it its webhook address. 422 names every faulty field."""
         available = _available(services, data.integration)
         config, secret = _split(available.manifest, data.config)
@@ -135,7 +143,11 @@ class ConnectionsController(Controller):
             held = services.vault.open(row["secrets"])
             known = {field: values[0] for field, values in held.items() if values}
             known.update({field: value for field, value in secret.items() if value != MASK})
-            _check(available, merged, {field: value for field, value in known.items() if value is not None})
+            _check(
+                available,
+                merged,
+                {field: value for field, value in known.items() if value is not None},
+            )
             changed = await admin.change_connection(
                 session, row, config=merged, secret=secret, vault=services.vault,
                 dedicated_account=data.dedicated_account,
@@ -153,7 +165,13 @@ class ConnectionsController(Controller):
         async with transaction(services.database) as session:
             row = await _row(session, name)
             await admin.remove_connection(session, row, services.vault)
-            await admin.audit(session, request.state["actor"], "connection.remove", f"cn_{row['id']}", {"name": row["name"]})
+            await admin.audit(
+                session,
+                request.state["actor"],
+                "connection.remove",
+                f"cn_{row['id']}",
+                {"name": row["name"]},
+            )
         services.connections.forget()
 
     @post("/{name:str}/pause", summary="Pause a connection", status_code=200)
@@ -164,7 +182,9 @@ class ConnectionsController(Controller):
         return await _set_state(services, request, name, "paused", data.reason)
 
     @post("/{name:str}/resume", summary="Resume a connection", status_code=200)
-    async def resume(self, services: Services, request: Request[Any, Any, Any], name: str) -> ConnectionView:
+    async def resume(
+        self, services: Services, request: Request[Any, Any, Any], name: str
+    ) -> ConnectionView:
         """Go on with everything that was held."""
         shown = await _set_state(services, request, name, "active", "")
         await services.wake()
@@ -200,27 +220,41 @@ class ConnectionsController(Controller):
                     "use it, or test with allow_duplicate=true.",
                 )
             await admin.set_account(session, row["id"], found)
-            await admin.audit(session, request.state["actor"], "connection.test", f"cn_{row['id']}", {"account": found.id})
+            await admin.audit(
+                session,
+                request.state["actor"],
+                "connection.test",
+                f"cn_{row['id']}",
+                {"account": found.id},
+            )
         services.connections.forget()
         return TestResult(ok=True, account=found)
 
     @post("/{name:str}/retire-secrets", summary="Forget older secrets", status_code=200)
-    async def retire(self, services: Services, request: Request[Any, Any, Any], name: str) -> ConnectionView:
+    async def retire(
+        self, services: Services, request: Request[Any, Any, Any], name: str
+    ) -> ConnectionView:
         """End a rotation: only the newest value of each secret is accepted from now on."""
         async with transaction(services.database) as session:
             row = await _row(session, name)
             await admin.retire_secrets(session, row, services.vault)
-            await admin.audit(session, request.state["actor"], "connection.retire_secrets", f"cn_{row['id']}")
+            await admin.audit(
+                session, request.state["actor"], "connection.retire_secrets", f"cn_{row['id']}"
+            )
         services.connections.forget()
         return await _shown(services, name)
 
     @post("/{name:str}/rotate-key", summary="Change the webhook address", status_code=200)
-    async def rotate(self, services: Services, request: Request[Any, Any, Any], name: str) -> ConnectionView:
+    async def rotate(
+        self, services: Services, request: Request[Any, Any, Any], name: str
+    ) -> ConnectionView:
         """Give the connection a new webhook address; the old one is unknown from now on."""
         async with transaction(services.database) as session:
             row = await _row(session, name)
             await admin.set_key(session, row["id"])
-            await admin.audit(session, request.state["actor"], "connection.rotate_key", f"cn_{row['id']}")
+            await admin.audit(
+                session, request.state["actor"], "connection.rotate_key", f"cn_{row['id']}"
+            )
         services.connections.forget()
         return await _shown(services, name)
 
@@ -231,7 +265,13 @@ async def _set_state(
     async with transaction(services.database) as session:
         row = await _row(session, name)
         await admin.set_state(session, row["id"], state, reason)
-        await admin.audit(session, request.state["actor"], f"connection.{state}", f"cn_{row['id']}", {"reason": reason})
+        await admin.audit(
+            session,
+            request.state["actor"],
+            f"connection.{state}",
+            f"cn_{row['id']}",
+            {"reason": reason},
+        )
     services.connections.forget()
     return await _shown(services, name)
 
@@ -256,7 +296,9 @@ async def _shown(services: Services, name: str) -> ConnectionView:
     return _view(services, from_row(row, services.vault, services.registry), counters)
 
 
-def _view(services: Services, item: Connection, counters: dict[str, Any] | None = None) -> ConnectionView:
+def _view(
+    services: Services, item: Connection, counters: dict[str, Any] | None = None
+) -> ConnectionView:
     return ConnectionView(
         id=f"cn_{item.id}",
         name=item.name,
@@ -279,9 +321,14 @@ def _available(services: Services, integration: str) -> Available:
     available = services.registry.get(integration)
     if available is None:
         bad = {item.id: item.reason for item in services.registry.unavailable}
-        problem = f"cannot be used: {bad[integration]}" if integration in bad else f"there is no {integration!r}"
+        problem = (
+            f"cannot be used: {bad[integration]}"
+            if integration in bad
+            else f"there is no {integration!r}"
+        )
         raise invalid(
-            [InvalidInput("integration", problem, f"there is: {', '.join(services.registry)}")], "The connection"
+            [InvalidInput("integration", problem, f"there is: {', '.join(services.registry)}")],
+            "The connection",
         )
     return available
 
@@ -303,7 +350,10 @@ def _check(available: Available, config: Mapping[str, Any], secret: Mapping[str,
         faults += available.code.check_config(with_defaults(manifest, config))
     if faults:
         placed = [
-            f if f.field.startswith("config") else InvalidInput(f"config.{f.field}", f.problem, f.mend) for f in faults
+            f
+            if f.field.startswith("config")
+            else InvalidInput(f"config.{f.field}", f.problem, f.mend)
+            for f in faults
         ]
         raise invalid(placed, "The config")
 
@@ -320,14 +370,26 @@ def _schema_faults(manifest: Manifest, config: Mapping[str, Any]) -> Sequence[In
             for name in error.validator_value:
                 if name not in error.instance:
                     field = f"{path}.{name}" if path else name
-                    faults.append(InvalidInput(field, "is missing", str(properties.get(name, {}).get("description", ""))))
+                    faults.append(
+                        InvalidInput(
+                            field,
+                            "is missing",
+                            str(properties.get(name, {}).get("description", "")),
+                        )
+                    )
         elif error.validator == "additionalProperties" and not path:
             faults += [
-                InvalidInput(name, "is not a field of this integration", f"there is: {', '.join(sorted(properties))}")
+                InvalidInput(
+                    name,
+                    "is not a field of this integration",
+                    f"there is: {', '.join(sorted(properties))}",
+                )
                 for name in sorted(set(config) - set(properties))
             ]
         else:
             # What a validator says quotes the value, and a secret must not be quoted.
-            problem = "does not have the form it must have" if top in hidden else error.message[:300]
+            problem = (
+                "does not have the form it must have" if top in hidden else error.message[:300]
+            )
             faults.append(InvalidInput(path or "config", problem, mend))
     return list({(f.field, f.problem): f for f in faults}.values())

@@ -27,10 +27,15 @@ class Replay(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     kind: Kind
     ids: tuple[str, ...] = ()
-    filters: Annotated[dict[str, str], Meta(description="As in the list of that kind", examples=[{"state": "dead"}])] = {}
+    filters: Annotated[
+        dict[str, str],
+        Meta(description="As in the list of that kind", examples=[{"state": "dead"}]),
+    ] = {}
     since: datetime | None = None
     until: datetime | None = None
-    force: Annotated[bool, Meta(description="Also send again what was delivered, as a new delivery")] = False
+    force: Annotated[
+        bool, Meta(description="Also send again what was delivered, as a new delivery")
+    ] = False
     limit: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
 
 
@@ -109,10 +114,14 @@ class FlowController(Controller):
         what was sent and answered, what waits behind what, and who was told.
         """
         name = name.strip("/")
-        return _there(await explain(services.database, name), f"webhook, event, delivery or thing {name!r}")
+        return _there(
+            await explain(services.database, name), f"webhook, event, delivery or thing {name!r}"
+        )
 
     @post("/replay", summary="Replay many", status_code=200)
-    async def replay_many(self, services: Services, request: Request[Any, Any, Any], data: Replay) -> Replayed:
+    async def replay_many(
+        self, services: Services, request: Request[Any, Any, Any], data: Replay
+    ) -> Replayed:
         """Replay by id, filter and time range. Nothing that has taken effect is done twice."""
         ids = [number(name, _PREFIX[data.kind]) for name in data.ids]
         if not (ids or data.filters or data.since or data.until):
@@ -124,21 +133,35 @@ class FlowController(Controller):
         self, services: Services, request: Request[Any, Any, Any], name: str, data: ReplayOne
     ) -> Replayed:
         """Normalize it again; its events meet today's routes."""
-        return await _replay(services, request, "webhook", Replay(kind="webhook", force=data.force), [number(name, "wh")])
+        return await _replay(
+            services,
+            request,
+            "webhook",
+            Replay(kind="webhook", force=data.force),
+            [number(name, "wh")],
+        )
 
     @post("/events/{name:str}/replay", summary="Replay an event", status_code=200)
     async def replay_event(
         self, services: Services, request: Request[Any, Any, Any], name: str, data: ReplayOne
     ) -> Replayed:
         """Let it meet today's routes; what it led to before is not done again."""
-        return await _replay(services, request, "event", Replay(kind="event", force=data.force), [number(name, "ev")])
+        return await _replay(
+            services, request, "event", Replay(kind="event", force=data.force), [number(name, "ev")]
+        )
 
     @post("/deliveries/{name:str}/replay", summary="Replay a delivery", status_code=200)
     async def replay_delivery(
         self, services: Services, request: Request[Any, Any, Any], name: str, data: ReplayOne
     ) -> Replayed:
         """Try a dead or skipped delivery again, or with `force` send a delivered one once more."""
-        return await _replay(services, request, "delivery", Replay(kind="delivery", force=data.force), [number(name, "dl")])
+        return await _replay(
+            services,
+            request,
+            "delivery",
+            Replay(kind="delivery", force=data.force),
+            [number(name, "dl")],
+        )
 
     @post("/deliveries/{name:str}/skip", summary="Skip a delivery", status_code=200)
     async def skip(
@@ -149,8 +172,17 @@ class FlowController(Controller):
         async with transaction(services.database) as session:
             was = await admin.skip(session, found, data.reason)
             if was is None:
-                raise Problem(HTTPStatus.CONFLICT, f"{name} is not waiting or dead; only those can be skipped.")
-            await admin.audit(session, request.state["actor"], "delivery.skip", name, {"was": was, "reason": data.reason})
+                raise Problem(
+                    HTTPStatus.CONFLICT,
+                    f"{name} is not waiting or dead; only those can be skipped.",
+                )
+            await admin.audit(
+                session,
+                request.state["actor"],
+                "delivery.skip",
+                name,
+                {"was": was, "reason": data.reason},
+            )
         await services.wake()
         return _there(await explain(services.database, name), name)
 
@@ -163,7 +195,12 @@ async def _replay(
         force=data.force, limit=data.limit,
     )  # fmt: skip
     async with transaction(services.database) as session:
-        detail = {"ids": list(ids)[:100], "filters": data.filters, "count": count, "force": data.force}
+        detail = {
+            "ids": list(ids)[:100],
+            "filters": data.filters,
+            "count": count,
+            "force": data.force,
+        }
         await admin.audit(session, request.state["actor"], f"{kind}.replay", kind, detail)
     await services.wake()
     return Replayed(count)

@@ -46,20 +46,33 @@ class LinksController(Controller):
         return found
 
     @post("/links", summary="Link by hand")
-    async def create(self, services: Services, request: Request[Any, Any, Any], data: NewLink) -> dict[str, Any]:
+    async def create(
+        self, services: Services, request: Request[Any, Any, Any], data: NewLink
+    ) -> dict[str, Any]:
         """Say that a report belongs to a work item: its customer is told of what becomes of it."""
         async with transaction(services.database) as session:
             report = await admin.find_node(session, data.report)
             work = await admin.find_node(session, data.work_item)
             faults = [
-                InvalidInput(field, f"no thing {name!r} is known", f"name it as {_NAMED}; see GET /things")
-                for field, name, found in (("report", data.report, report), ("work_item", data.work_item, work))
+                InvalidInput(
+                    field, f"no thing {name!r} is known", f"name it as {_NAMED}; see GET /things"
+                )
+                for field, name, found in (
+                    ("report", data.report, report),
+                    ("work_item", data.work_item, work),
+                )
                 if found is None
             ]
             if report is None or work is None:
                 raise invalid(faults, "The link")
             made = await admin.link(session, report, work)
-            await admin.audit(session, request.state["actor"], "link.create", f"ln_{made}", {"report": data.report, "work_item": data.work_item})
+            await admin.audit(
+                session,
+                request.state["actor"],
+                "link.create",
+                f"ln_{made}",
+                {"report": data.report, "work_item": data.work_item},
+            )
         found = await lists.one(services.database, "links", made)
         return found or {}
 

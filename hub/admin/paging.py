@@ -20,7 +20,9 @@ class Page(msgspec.Struct, kw_only=True):
     """One page of a list, newest first."""
 
     items: list[Any]
-    next: Annotated[str | None, Meta(description="Give it as `cursor` for the next page; null at the end")]
+    next: Annotated[
+        str | None, Meta(description="Give it as `cursor` for the next page; null at the end")
+    ]
 
 
 async def page(services: Services, request: Request[Any, Any, Any], name: str) -> Page:
@@ -30,7 +32,9 @@ async def page(services: Services, request: Request[Any, Any, Any], name: str) -
     if not raw.isdigit() or not 1 <= int(raw) <= MOST:
         raise InvalidInput("limit", f"{raw!r} is no number from 1 to {MOST}", "leave it out for 50")
     cursor = query.get("cursor")
-    filters = {field: str(value) for field, value in query.items() if field not in _OWN and value != ""}
+    filters = {
+        field: str(value) for field, value in query.items() if field not in _OWN and value != ""
+    }
     items, more = await lists.page(
         services.database,
         name,

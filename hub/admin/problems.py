@@ -58,7 +58,9 @@ class Problem(Exception):
 def invalid(faults: Sequence[InvalidInput], what: str) -> Problem:
     """Return the 422 that names every fault."""
     count = len(faults)
-    detail = f"{what} has {count} fault{'' if count == 1 else 's'}: {'; '.join(str(f) for f in faults)}"
+    detail = (
+        f"{what} has {count} fault{'' if count == 1 else 's'}: {'; '.join(str(f) for f in faults)}"
+    )
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, faults)
 
 

@@ -21,7 +21,9 @@ from hub.store import admin
 from hub.store.connections import Connection
 from hub.store.pool import NameTaken, Row, transaction
 
-VendorCheck = Annotated[bool, Parameter(description="Also ask the vendors whether they would take the steps' inputs")]
+VendorCheck = Annotated[
+    bool, Parameter(description="Also ask the vendors whether they would take the steps' inputs")
+]
 
 
 class RouteView(msgspec.Struct, kw_only=True):
@@ -66,14 +68,24 @@ class RoutesController(Controller):
 
     @post(summary="Create a route")
     async def create(
-        self, services: Services, request: Request[Any, Any, Any], data: dict[str, Any], vendor_check: VendorCheck = True
+        self,
+        services: Services,
+        request: Request[Any, Any, Any],
+        data: dict[str, Any],
+        vendor_check: VendorCheck = True,
     ) -> RouteView:
         """Store a route after all others. 422 names every faulty field and its mend."""
         route = await _checked(services, data, vendor_check=vendor_check)
         try:
             async with transaction(services.database) as session:
                 made = await admin.create_route(session, msgspec.to_builtins(route))
-                await admin.audit(session, request.state["actor"], "route.create", f"rt_{made}", {"name": route.name})
+                await admin.audit(
+                    session,
+                    request.state["actor"],
+                    "route.create",
+                    f"rt_{made}",
+                    {"name": route.name},
+                )
                 row = await admin.route(session, f"rt_{made}")
         except NameTaken:
             raise _taken(route.name) from None
@@ -114,17 +126,25 @@ class RoutesController(Controller):
             row = _there(await admin.route(session, name), name)
             await admin.delete_route(session, row["id"])
             await admin.audit(
-                session, request.state["actor"], "route.delete", f"rt_{row['id']}", {"before": row["definition"]}
+                session,
+                request.state["actor"],
+                "route.delete",
+                f"rt_{row['id']}",
+                {"before": row["definition"]},
             )
         await services.wake()
 
     @post("/{name:str}/enable", summary="Switch a route on", status_code=200)
-    async def enable(self, services: Services, request: Request[Any, Any, Any], name: str) -> RouteView:
+    async def enable(
+        self, services: Services, request: Request[Any, Any, Any], name: str
+    ) -> RouteView:
         """Let the route run on events from now on."""
         return await _switch(services, request, name, enabled=True)
 
     @post("/{name:str}/disable", summary="Switch a route off", status_code=200)
-    async def disable(self, services: Services, request: Request[Any, Any, Any], name: str) -> RouteView:
+    async def disable(
+        self, services: Services, request: Request[Any, Any, Any], name: str
+    ) -> RouteView:
         """Let the route rest; what it has planned still leaves."""
         return await _switch(services, request, name, enabled=False)
 
@@ -134,14 +154,20 @@ class RoutesController(Controller):
         async with transaction(services.database) as session:
             known = {row["name"] for row in await admin.routes(session)}
             unknown = [
-                InvalidInput(f"names[{n}]", f"there is no route {name!r}", f"there is: {', '.join(sorted(known))}")
+                InvalidInput(
+                    f"names[{n}]",
+                    f"there is no route {name!r}",
+                    f"there is: {', '.join(sorted(known))}",
+                )
                 for n, name in enumerate(data.names)
                 if name not in known
             ]
             if unknown:
                 raise invalid(unknown, "The order")
             await admin.order_routes(session, data.names)
-            await admin.audit(session, request.state["actor"], "route.order", "routes", {"names": data.names})
+            await admin.audit(
+                session, request.state["actor"], "route.order", "routes", {"names": data.names}
+            )
             rows = await admin.routes(session)
         await services.wake()
         return Page(items=[_view(row) for row in rows], next=None)
@@ -157,7 +183,9 @@ class RoutesController(Controller):
             route = msgspec.convert(row["definition"], Route)
         else:
             raise InvalidInput("route", "is missing", "give a route, or the name of one")
-        found = await dry_run(services.database, services.connections, route, number(data.event, "ev"))
+        found = await dry_run(
+            services.database, services.connections, route, number(data.event, "ev")
+        )
         if found is None:
             raise missing(f"event {data.event}")
         return found
@@ -184,12 +212,16 @@ async def _vendor_faults(
     faults: list[InvalidInput] = []
     for index, step in enumerate(route.steps):
         if step.action != LINK:
-            found = await services.caller.check(connections[step.connection], step.action, step.inputs)
+            found = await services.caller.check(
+                connections[step.connection], step.action, step.inputs
+            )
             faults += [InvalidInput(f"steps[{index}].{f.field}", f.problem, f.mend) for f in found]
     return faults
 
 
-async def _switch(services: Services, request: Request[Any, Any, Any], name: str, *, enabled: bool) -> RouteView:
+async def _switch(
+    services: Services, request: Request[Any, Any, Any], name: str, *, enabled: bool
+) -> RouteView:
     async with transaction(services.database) as session:
         row = _there(await admin.route(session, name), name)
         await admin.enable_route(session, row["id"], enabled=enabled)

@@ -61,25 +61,40 @@ class HealthController(Controller):
             checks.update(_flow_checks(found))
         except StoreAway as error:
             checks["postgres"] = Check(
-                status="down", detail=str(error), mend="start it; webhooks are answered 503 and sent again until then"
+                status="down",
+                detail=str(error),
+                mend="start it; webhooks are answered 503 and sent again until then",
             )
         if await services.queue.ping():
             checks["redis"] = Check(status="ok")
         else:
             checks["redis"] = Check(
-                status="degraded", detail="does not answer", mend="start it; the sweeper does its work slower until then"
+                status="degraded",
+                detail="does not answer",
+                mend="start it; the sweeper does its work slower until then",
             )
         bad = [{"id": item.id, "reason": item.reason} for item in services.registry.unavailable]
         checks["integrations"] = (
-            Check(status="degraded", detail=f"{len(bad)} cannot be used", mend="hub integration check", items=bad)
+            Check(
+                status="degraded",
+                detail=f"{len(bad)} cannot be used",
+                mend="hub integration check",
+                items=bad,
+            )
             if bad
             else Check(status="ok", detail=f"{len(services.registry)} can be used")
         )
         worst = "ok"
         for check in checks.values():
-            worst = "down" if "down" in (worst, check.status) else ("degraded" if "degraded" in (worst, check.status) else "ok")
+            worst = (
+                "down"
+                if "down" in (worst, check.status)
+                else ("degraded" if "degraded" in (worst, check.status) else "ok")
+            )
         status = HTTPStatus.SERVICE_UNAVAILABLE if worst == "down" else HTTPStatus.OK
-        return Response(Health(status=worst, version=__version__, checks=checks), status_code=status.value)  # type: ignore[arg-type]
+        return Response(
+            Health(status=worst, version=__version__, checks=checks), status_code=status.value
+        )  # type: ignore[arg-type]
 
 
 class SystemController(Controller):
@@ -125,18 +140,30 @@ class SystemController(Controller):
         return Page(items=rows, next=None)
 
     @post("/api-keys", summary="Make an API key")
-    async def make_key(self, services: Services, request: Request[Any, Any, Any], data: NewKey) -> dict[str, Any]:
+    async def make_key(
+        self, services: Services, request: Request[Any, Any, Any], data: NewKey
+    ) -> dict[str, Any]:
         """Return a new key; its value is shown this once."""
         try:
             async with transaction(services.database) as session:
                 row, value = await apikeys.create(session, data.name, data.role)
-                await admin.audit(session, request.state["actor"], "api_key.create", f"ak_{row['id']}", {"name": data.name, "role": data.role})
+                await admin.audit(
+                    session,
+                    request.state["actor"],
+                    "api_key.create",
+                    f"ak_{row['id']}",
+                    {"name": data.name, "role": data.role},
+                )
         except NameTaken:
-            raise invalid([InvalidInput("name", f"{data.name!r} is taken", "choose another")], "The key") from None
+            raise invalid(
+                [InvalidInput("name", f"{data.name!r} is taken", "choose another")], "The key"
+            ) from None
         return {**row, "id": f"ak_{row['id']}", "key": value}
 
     @delete("/api-keys/{name:str}", summary="Revoke an API key", status_code=204)
-    async def revoke_key(self, services: Services, request: Request[Any, Any, Any], name: str) -> None:
+    async def revoke_key(
+        self, services: Services, request: Request[Any, Any, Any], name: str
+    ) -> None:
         """End a key at once."""
         async with transaction(services.database) as session:
             if await apikeys.revoke(session, number(name, "ak")) is None:
@@ -164,13 +191,17 @@ def _flow_checks(found: dict[str, Any]) -> dict[str, Check]:
         "waiting": Check(
             status="degraded" if old else "ok",
             detail=f"{sum(item['waiting'] for item in found['waiting'])} waiting",
-            mend="hub explain the oldest: hub events tail, or GET /deliveries?state=pending" if old else "",
+            mend="hub explain the oldest: hub events tail, or GET /deliveries?state=pending"
+            if old
+            else "",
             items=found["waiting"],
         ),
         "dead_letters": Check(
             status="degraded" if found["dead"] or found["failed"] else "ok",
             detail=f"{found['dead']} dead deliveries, {found['failed']} failed webhooks",
-            mend="GET /dead-letters says why; `hub replay delivery --state dead` tries again" if found["dead"] else "",
+            mend="GET /dead-letters says why; `hub replay delivery --state dead` tries again"
+            if found["dead"]
+            else "",
         ),
         "connections": Check(
             status="degraded" if found["stopped"] else "ok",

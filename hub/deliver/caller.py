@@ -205,10 +205,7 @@ class Caller:
             wait=wait_fixed(0.2),
             retry=retry_if_exception(
                 lambda e: (
-                    isinstance(e, httpx.ConnectError)
-                    or (
-                        request.safe and isinstance(e, (httpx.ReadError, httpx.RemoteProtocolError))
-                    )
+                    _never_connected(e) or (request.safe and isinstance(e, httpx.TransportError))
                 )
             ),
             reraise=True,
@@ -270,7 +267,9 @@ def _never_connected(error: BaseException) -> bool:
 
     The transport tells a connection that was cut as a failed one too; only the cause is exact.
     """
-    return isinstance(error.__cause__, (ClientConnectorError, ClientSSLError, ConnectionTimeoutError))
+    return isinstance(
+        error.__cause__, (ClientConnectorError, ClientSSLError, ConnectionTimeoutError)
+    )
 
 
 def _read_error(error: Exception, said: str, *, wrote: bool) -> Outcome:

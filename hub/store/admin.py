@@ -89,7 +89,9 @@ async def retire_secrets(session: Session, row: Row, vault: Vault) -> None:
     """Forget the secrets before the newest: from now on only those are accepted."""
     held = {field: values[:1] for field, values in vault.open(row["secrets"]).items()}
     await session.execute(
-        "update connections set secrets = $2, updated_at = now() where id = $1", row["id"], vault.seal(held)
+        "update connections set secrets = $2, updated_at = now() where id = $1",
+        row["id"],
+        vault.seal(held),
     )
 
 
@@ -115,7 +117,9 @@ async def remove_connection(session: Session, row: Row, vault: Vault) -> None:
 async def set_key(session: Session, connection_id: int) -> None:
     """Give a connection a new webhook address; the old one is unknown from now on."""
     await session.execute(
-        "update connections set key = $2, updated_at = now() where id = $1", connection_id, new_key()
+        "update connections set key = $2, updated_at = now() where id = $1",
+        connection_id,
+        new_key(),
     )
 
 
@@ -210,7 +214,9 @@ async def find_node(session: Session, name: str) -> int | None:
     """Return a thing's number by `nd_<id>` or `system/kind/id-or-key`."""
     prefix, _, number = name.partition("_")
     if prefix == "nd" and number.isdigit():
-        found: int | None = await session.fetchval("select id from nodes where id = $1", int(number))
+        found: int | None = await session.fetchval(
+            "select id from nodes where id = $1", int(number)
+        )
         return found
     if name.count("/") != 2:  # noqa: PLR2004
         return None

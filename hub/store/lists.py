@@ -25,7 +25,10 @@ class Listing:
     prefixes: Mapping[str, str]
 
 
-_TIMES = {"since": "{column} >= {{}}::text::timestamptz", "until": "{column} < {{}}::text::timestamptz"}
+_TIMES = {
+    "since": "{column} >= {{}}::text::timestamptz",
+    "until": "{column} < {{}}::text::timestamptz",
+}
 
 
 def _times(column: str) -> dict[str, str]:
@@ -280,4 +283,6 @@ def read_cursor(cursor: str) -> int:
     try:
         return int(std_json.loads(bytes.fromhex(cursor)))
     except (ValueError, TypeError):
-        raise InvalidInput("cursor", "is not one this API gave", "take `next` of the page before") from None
+        raise InvalidInput(
+            "cursor", "is not one this API gave", "take `next` of the page before"
+        ) from None

@@ -34,7 +34,10 @@ Every error is a problem document (RFC 9457) that names the field and the mend.
 def create_app(services: Services) -> Litestar:
     """Build the application on open services."""
     webhooks = WebhookApp(
-        services.database, services.connections, services.queue, max_body=services.settings.max_body_bytes
+        services.database,
+        services.connections,
+        services.queue,
+        max_body=services.settings.max_body_bytes,
     )
 
     @asgi("/webhooks", is_mount=True, copy_scope=False, opt={"open": True})
@@ -62,7 +65,9 @@ def create_app(services: Services) -> Litestar:
             router,
             home,
             metrics,
-            create_static_files_router(path="/assets/swagger", directories=[Path(swagger_ui_path)], include_in_schema=False),
+            create_static_files_router(
+                path="/assets/swagger", directories=[Path(swagger_ui_path)], include_in_schema=False
+            ),
         ],
         dependencies={"services": Provide(provide, sync_to_thread=False)},
         exception_handlers=HANDLERS,
@@ -83,7 +88,11 @@ def create_app(services: Services) -> Litestar:
                 )
             ],
             components=Components(
-                security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer", description="An API key of the hub")}
+                security_schemes={
+                    "apiKey": SecurityScheme(
+                        type="http", scheme="bearer", description="An API key of the hub"
+                    )
+                }
             ),
         ),
         logging_config=None,
@@ -100,7 +109,9 @@ class _Counts(Collector):
     def collect(self) -> list[CounterMetricFamily]:
         """Return one counter, labelled by integration and answer."""
         family = CounterMetricFamily(
-            "hub_webhooks", "Webhook requests by integration and answer", labels=["integration", "answer"]
+            "hub_webhooks",
+            "Webhook requests by integration and answer",
+            labels=["integration", "answer"],
         )
         for name, count in self._webhooks.counts.items():
             integration, _, answer = name.partition(" ")

@@ -16,7 +16,9 @@ def test_the_steps_are_those_that_are_documented() -> None:
 
 
 @given(st.integers(0, 20), CHANCE, st.sampled_from([RetryLater(reason="x"), Unknown(reason="x")]))
-def test_a_passing_fault_waits_its_step_and_then_ends(attempts: int, chance: float, outcome: object) -> None:
+def test_a_passing_fault_waits_its_step_and_then_ends(
+    attempts: int, chance: float, outcome: object
+) -> None:
     found = next_wait(outcome, attempts=attempts, waits=0, chance=chance)  # type: ignore[arg-type]
     if attempts >= len(STEPS):
         assert found is None
@@ -28,8 +30,12 @@ def test_a_passing_fault_waits_its_step_and_then_ends(attempts: int, chance: flo
 
 
 @given(st.floats(0, 1e9), st.integers(0, 8), CHANCE)
-def test_the_vendors_word_wins_and_costs_nothing(after: float, attempts: int, chance: float) -> None:
-    found = next_wait(RetryLater(reason="x", after=after), attempts=attempts, waits=0, chance=chance)
+def test_the_vendors_word_wins_and_costs_nothing(
+    after: float, attempts: int, chance: float
+) -> None:
+    found = next_wait(
+        RetryLater(reason="x", after=after), attempts=attempts, waits=0, chance=chance
+    )
     assert found is not None
     wait, counts = found
     assert not counts

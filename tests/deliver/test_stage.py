@@ -31,7 +31,9 @@ async def _one_step(hub: Hub, action: str = "note", **more: Any) -> None:
         "create_issue": {"summary": "{{ data.title }}"},
     }[action]
     await hub.route(
-        "r", on=["feedback.received"], steps=[{"name": "s", "connection": "work", "action": action, "inputs": inputs, **more}]
+        "r",
+        on=["feedback.received"],
+        steps=[{"name": "s", "connection": "work", "action": action, "inputs": inputs, **more}],
     )
 
 
@@ -45,7 +47,12 @@ async def _delivery(hub: Hub, number: int = 1) -> dict[str, Any]:
 
 
 async def _attempts(hub: Hub) -> list[str]:
-    return [r["outcome"] for r in await hub.database.fetch("select outcome from attempts order by delivery_id, number")]
+    return [
+        r["outcome"]
+        for r in await hub.database.fetch(
+            "select outcome from attempts order by delivery_id, number"
+        )
+    ]
 
 
 async def _make_due(hub: Hub) -> None:
@@ -67,7 +74,9 @@ def _status(status: int, *, before: bool = True, **headers: str) -> Any:
     async def fault(_: web.Request, make: Make) -> web.Response:
         if not before:
             make()
-        return web.Response(status=status, text="no", headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return web.Response(
+            status=status, text="no", headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
 
     return fault
 
@@ -137,7 +146,7 @@ async def test_refused_credentials_pause_the_connection_and_lose_nothing(hub: Hu
     hub.vendor.token = "another"
     await _send(hub)
     await until(lambda: _stopped(hub))
-    assert (await _delivery(hub))["state"] == "pending"
+    await _state(hub, "pending")
     assert (await _delivery(hub))["attempts"] == 0
     hub.vendor.token = "sample-token"
     await hub.database.execute("update connections set state = 'active' where name = 'work'")
@@ -146,10 +155,16 @@ async def test_refused_credentials_pause_the_connection_and_lose_nothing(hub: Hu
 
 
 async def _stopped(hub: Hub) -> bool:
-    return bool(await hub.database.fetchval("select state = 'auth_failed' from connections where name = 'work'"))
+    return bool(
+        await hub.database.fetchval(
+            "select state = 'auth_failed' from connections where name = 'work'"
+        )
+    )
 
 
-@pytest.mark.parametrize("fault", [_hang_up, _status(500, before=False)], ids=["reset after reading", "500 after doing"])
+@pytest.mark.parametrize(
+    "fault", [_hang_up, _status(500, before=False)], ids=["reset after reading", "500 after doing"]
+)
 async def test_an_unknown_outcome_is_looked_up_and_not_repeated(hub: Hub, fault: Any) -> None:
     await _one_step(hub, "create_issue")
     hub.vendor.faults.append(fault)
@@ -165,7 +180,9 @@ async def test_an_unknown_outcome_is_looked_up_and_not_repeated(hub: Hub, fault:
     assert node == "ACME-1"
 
 
-async def test_where_nothing_can_be_looked_up_the_delivery_says_it_may_be_a_duplicate(hub: Hub) -> None:
+async def test_where_nothing_can_be_looked_up_the_delivery_says_it_may_be_a_duplicate(
+    hub: Hub,
+) -> None:
     await hub.route("r", on=["conversation.replied"], steps=[
         {"name": "s", "connection": "work", "action": "reply", "inputs": {"ticket": "t", "body": "{{ data.body }}"}}])  # fmt: skip
     hub.vendor.faults.append(_hang_up)
@@ -200,7 +217,10 @@ async def test_a_lane_keeps_its_order_and_blocks_only_itself(hub: Hub) -> None:
     assert [note["body"] for note in hub.vendor.of("notes")] == ["Title 6"]
     await _make_due(hub)
     await hub.quiet()
-    assert [note["body"] for note in hub.vendor.of("notes")] == ["Title 6", *(f"Title {n}" for n in range(1, 6))]
+    assert [note["body"] for note in hub.vendor.of("notes")] == [
+        "Title 6",
+        *(f"Title {n}" for n in range(1, 6)),
+    ]
 
 
 async def test_a_worker_that_vanishes_is_taken_over_and_creates_nothing_twice(hub: Hub) -> None:
@@ -220,7 +240,9 @@ async def test_a_worker_that_vanishes_is_taken_over_and_creates_nothing_twice(hu
     await until(lambda: _is(hub, "in_flight", 1))
     await until(lambda: _made(hub))
     # The other worker's name stands on the lane; its lease has run out.
-    await hub.database.execute("update lanes set owner = 'gone', lease_until = now() - interval '1 second'")
+    await hub.database.execute(
+        "update lanes set owner = 'gone', lease_until = now() - interval '1 second'"
+    )
     slow.set()
     await _state(hub, "delivered")
     await hub.quiet()
@@ -247,7 +269,9 @@ async def test_a_redirect_and_a_private_address_are_refused(hub: Hub) -> None:
 
 async def test_secrets_are_masked_in_what_attempts_keep(hub: Hub) -> None:
     await _one_step(hub)
-    await hub.sender("desk")(id="1", type="ticket", ticket="t", title="my password is sample-token ok")
+    await hub.sender("desk")(
+        id="1", type="ticket", ticket="t", title="my password is sample-token ok"
+    )
     await _state(hub, "delivered")
     calls = await hub.database.fetchval("select calls::text from attempts")
     assert "sample-token" not in calls

@@ -23,7 +23,11 @@ async def hub(services: Services, redis_url: str) -> AsyncIterator[Hub]:
 
 
 def _signed(raw: bytes, **headers: str) -> dict[str, str]:
-    return {"x-acme-signature": "sha256=" + sign(SECRET, raw), "content-type": "application/json", **headers}
+    return {
+        "x-acme-signature": "sha256=" + sign(SECRET, raw),
+        "content-type": "application/json",
+        **headers,
+    }
 
 
 async def _webhooks(hub: Hub) -> int:
@@ -52,11 +56,15 @@ async def test_unknown_key_is_404_as_a_problem(hub: Hub) -> None:
         {"x-acme-signature": "sha256=" + "0" * 64}, {"x-acme-signature": "sha256=\xe9\xff"},
     ],
 )  # fmt: skip
-async def test_a_bad_signature_is_401_counted_and_not_kept(hub: Hub, headers: dict[str, str]) -> None:
+async def test_a_bad_signature_is_401_counted_and_not_kept(
+    hub: Hub, headers: dict[str, str]
+) -> None:
     raw = b'{"id": "1", "type": "ticket"}'
     sent = {k: v.encode("latin-1") for k, v in headers.items()}
     answer = await hub.client.post(
-        f"{hub.url}/webhooks/acme/key-desk", content=raw, headers={"content-type": "application/json", **sent}
+        f"{hub.url}/webhooks/acme/key-desk",
+        content=raw,
+        headers={"content-type": "application/json", **sent},
     )
     assert answer.status_code == 401
     assert SECRET not in answer.text
@@ -66,14 +74,18 @@ async def test_a_bad_signature_is_401_counted_and_not_kept(hub: Hub, headers: di
 
 async def test_over_the_limit_is_413_whether_declared_or_streamed(hub: Hub) -> None:
     big = b"x" * (hub.services.settings.max_body_bytes + 1)
-    declared = await hub.client.post(f"{hub.url}/webhooks/acme/key-desk", content=big, headers=_signed(b""))
+    declared = await hub.client.post(
+        f"{hub.url}/webhooks/acme/key-desk", content=big, headers=_signed(b"")
+    )
     assert declared.status_code == 413
 
     async def stream() -> AsyncIterator[bytes]:
         for _ in range(7):
             yield b"x" * 1_000_000
 
-    streamed = await hub.client.post(f"{hub.url}/webhooks/acme/key-desk", content=stream(), headers=_signed(b""))
+    streamed = await hub.client.post(
+        f"{hub.url}/webhooks/acme/key-desk", content=stream(), headers=_signed(b"")
+    )
     assert streamed.status_code == 413
     assert await _webhooks(hub) == 0
 
@@ -100,7 +112,9 @@ async def test_wrong_method_and_content_type(hub: Hub) -> None:
 async def test_signed_but_unreadable_is_kept_acknowledged_and_failed_with_the_path(
     hub: Hub, raw: bytes, path: str
 ) -> None:
-    answer = await hub.client.post(f"{hub.url}/webhooks/acme/key-desk", content=raw, headers=_signed(raw))
+    answer = await hub.client.post(
+        f"{hub.url}/webhooks/acme/key-desk", content=raw, headers=_signed(raw)
+    )
     assert answer.status_code == 200
     await hub.quiet()
     row = await hub.database.fetchrow("select state, reason, body from webhooks")
@@ -118,7 +132,9 @@ async def test_an_unsupported_type_is_acknowledged_and_ignored_with_the_reason(h
 
 async def test_the_same_webhook_many_times_at_once_is_kept_once(hub: Hub) -> None:
     send = hub.sender("desk")
-    answers = await asyncio.gather(*(send(id="same", type="ticket", ticket="t", title="x") for _ in range(20)))
+    answers = await asyncio.gather(
+        *(send(id="same", type="ticket", ticket="t", title="x") for _ in range(20))
+    )
     assert {answer.status_code for answer in answers} == {200}
     assert await hub.database.fetchval("select duplicates from webhooks") == 19
     await hub.quiet()
@@ -135,7 +151,9 @@ async def test_without_an_id_the_body_is_the_key(hub: Hub) -> None:
 async def test_a_paused_connection_keeps_what_arrives_and_goes_on_when_resumed(hub: Hub) -> None:
     await hub.database.execute("update connections set state = 'paused'")
     hub.services.connections.forget()
-    assert (await hub.sender("desk")(id="1", type="ticket", ticket="t", title="x")).status_code == 200
+    assert (
+        await hub.sender("desk")(id="1", type="ticket", ticket="t", title="x")
+    ).status_code == 200
     await asyncio.sleep(0.3)
     assert await hub.database.fetchval("select state from webhooks") == "received"
     await hub.database.execute("update connections set state = 'active'")
@@ -157,15 +175,28 @@ async def test_both_secrets_are_accepted_during_a_rotation(hub: Hub) -> None:
     await hub.database.execute("update connections set secrets = $1", sealed)
     hub.services.connections.forget()
     for number, secret in enumerate((SECRET, "brand-new", "other")):
-        raw = json.dumps({"id": str(number), "type": "ticket", "ticket": "t", "title": "x"}).encode()
-        headers = {"x-acme-signature": "sha256=" + sign(secret, raw), "content-type": "application/json"}
-        answer = await hub.client.post(f"{hub.url}/webhooks/acme/key-desk", content=raw, headers=headers)
+        raw = json.dumps(
+            {"id": str(number), "type": "ticket", "ticket": "t", "title": "x"}
+        ).encode()
+        headers = {
+            "x-acme-signature": "sha256=" + sign(secret, raw),
+            "content-type": "application/json",
+        }
+        answer = await hub.client.post(
+            f"{hub.url}/webhooks/acme/key-desk", content=raw, headers=headers
+        )
         assert answer.status_code == (401 if secret == "other" else 200)
 
 
 async def test_null_characters_surrogates_and_huge_numbers_survive(hub: Hub) -> None:
-    raw = b'{"id":"1","type":"ticket","ticket":"t","title":"nul \\u0000 half \\ud800 end","body":"\\u0000","rating":1' + b"0" * 400 + b"}"
-    answer = await hub.client.post(f"{hub.url}/webhooks/acme/key-desk", content=raw, headers=_signed(raw))
+    raw = (
+        b'{"id":"1","type":"ticket","ticket":"t","title":"nul \\u0000 half \\ud800 end","body":"\\u0000","rating":1'
+        + b"0" * 400
+        + b"}"
+    )
+    answer = await hub.client.post(
+        f"{hub.url}/webhooks/acme/key-desk", content=raw, headers=_signed(raw)
+    )
     assert answer.status_code == 200
     await hub.quiet()
     assert bytes(await hub.database.fetchval("select body from webhooks")) == raw
@@ -175,7 +206,9 @@ async def test_null_characters_surrogates_and_huge_numbers_survive(hub: Hub) -> 
 async def test_authorization_headers_and_tokens_in_the_query_are_not_kept(hub: Hub) -> None:
     raw = b'{"id": "1", "type": "ticket", "ticket": "t", "title": "x"}'
     await hub.client.post(
-        f"{hub.url}/webhooks/acme/key-desk?token=hush&a=1", content=raw, headers=_signed(raw, authorization="Bearer hush")
+        f"{hub.url}/webhooks/acme/key-desk?token=hush&a=1",
+        content=raw,
+        headers=_signed(raw, authorization="Bearer hush"),
     )
     row = await hub.database.fetchrow("select headers::text as headers, query from webhooks")
     assert "hush" not in row["headers"] + row["query"]
@@ -198,5 +231,8 @@ async def test_with_postgres_away_it_is_503_and_the_retry_is_taken_once(
     for _ in range(2):
         assert (await send(**body)).status_code == 200
     await hub.quiet()
-    keys = [row["dedupe_key"] for row in await hub.database.fetch("select dedupe_key from webhooks order by id")]
+    keys = [
+        row["dedupe_key"]
+        for row in await hub.database.fetch("select dedupe_key from webhooks order by id")
+    ]
     assert keys == ["0", "1"]
