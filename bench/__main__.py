@@ -15,7 +15,6 @@ import psutil
 import uvloop
 
 from bench import rig
-from hub.sdk.signature import sign
 
 
 def main() -> None:
@@ -24,7 +23,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     wanted = parser.parse_args()
     lines = [
-        "# Measured", "",
+        "# Measured",
+        "",
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {psutil.cpu_count()} cores, "
         f"{psutil.virtual_memory().total // 2**30} GiB, Linux {platform.release()}, Python {platform.python_version()}, "
         f"litestar {metadata.version('litestar')}, uvicorn {metadata.version('uvicorn')}, "
@@ -92,7 +92,9 @@ def latency(runs: int, seconds: float) -> list[str]:
             if run == 0:
                 continue
             halves.append(found.percentile(0.5) * 1000)
-            rows.append(f"| {run} | {found.count} | {halves[-1]:.1f} | {found.percentile(0.99) * 1000:.1f} | {_memory(memory)} |")
+            rows.append(
+                f"| {run} | {found.count} | {halves[-1]:.1f} | {found.percentile(0.99) * 1000:.1f} | {_memory(memory)} |"
+            )
     return [
         "## End to end at 50 webhooks/s", "",
         "Signed Jira status change in → normalize → route → one POST out; one web and one worker process.", "",
@@ -101,7 +103,9 @@ def latency(runs: int, seconds: float) -> list[str]:
     ]  # fmt: skip
 
 
-async def _latency(hub: rig.Running, path: str, run: int, per_second: float, seconds: float) -> tuple[rig.Sent, dict[str, float]]:
+async def _latency(
+    hub: rig.Running, path: str, run: int, per_second: float, seconds: float
+) -> tuple[rig.Sent, dict[str, float]]:
     async with rig.sink() as sink:
         name = f"sink-{run}"
         await asyncio.to_thread(
@@ -125,7 +129,7 @@ async def _latency(hub: rig.Running, path: str, run: int, per_second: float, sec
             reader, writer = reader_writers[number % 16]
             async with locks[number % 16]:
                 writer.write(rig.head(path, hub.port, body, base + number) + body)
-                await rig._answer(reader)
+                await rig.read_answer(reader)
 
         await rig.steady(send, per_second=per_second, seconds=seconds)
         memory = hub.memory()

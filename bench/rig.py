@@ -78,7 +78,9 @@ class Sent:
 
     def percentile(self, share: float) -> float:
         ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+        return (
+            ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+        )
 
 
 async def flood(port: int, path: str, *, in_flight: int = 32, seconds: float = 4.0) -> Sent:
@@ -103,7 +105,7 @@ async def flood(port: int, path: str, *, in_flight: int = 32, seconds: float = 4
                 ).encode()
                 + body
             )
-            status = await _answer(reader)
+            status = await read_answer(reader)
             if 200 <= status < 300:
                 sent.count += 1
                 sent.latencies.append(time.perf_counter() - at)
@@ -130,7 +132,7 @@ async def steady(send: Callable[[int], Any], *, per_second: float, seconds: floa
         await asyncio.wait(tasks)
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
+async def read_answer(reader: asyncio.StreamReader) -> int:
     top = await reader.readuntil(b"\r\n\r\n")
     lower = top.lower()
     at = lower.find(b"content-length:")
@@ -208,7 +210,13 @@ class Running:
             with contextlib.suppress(psutil.Error):
                 words = " ".join(item.cmdline())
                 name = item.name()
-                kind = "postgres" if "postgres" in name else "redis" if "redis" in name or "valkey" in name else words.split()[-1]
+                kind = (
+                    "postgres"
+                    if "postgres" in name
+                    else "redis"
+                    if "redis" in name or "valkey" in name
+                    else words.split()[-1]
+                )
                 found.setdefault(kind, []).append(item)
         return found
 
@@ -231,7 +239,9 @@ def hub(**environ: str) -> Iterator[Running]:
             **os.environ, "HUB_DATA": folder, "HUB_PORT": str(port), "HUB_SANDBOX_PORT": str(free_port()),
             "HUB_ALLOW_PRIVATE_HOSTS": "127.0.0.1", "HUB_LOG_LEVEL": "warning", **environ,
         }  # fmt: skip
-        process = subprocess.Popen([sys.executable, "-m", "hub.cli", "up"], env=env, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hub.cli", "up"], env=env, stdout=subprocess.DEVNULL
+        )
         try:
             _wait(f"http://127.0.0.1:{port}/api/v1/health", {200})
             file = Path(folder, "admin.key")

@@ -65,7 +65,7 @@ class FlowController(Controller):
 
     @get("/webhooks", summary="List webhooks")
     async def webhooks(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: state, connection, q (in the reason, or the vendor's id), since, until."""
+        """Return a page, newest first. Filters: state, connection, q (in the reason, or the vendor's id), since, until."""
         return await page(services, request, "webhooks")
 
     @get("/webhooks/{name:str}", summary="Show a webhook")
@@ -76,7 +76,7 @@ class FlowController(Controller):
 
     @get("/events", summary="List events")
     async def events(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: state, type, subject, connection, q (anywhere in its data), since, until."""
+        """Return a page, newest first. Filters: state, type, subject, connection, q (anywhere in its data), since, until."""
         return await page(services, request, "events")
 
     @get("/events/{name:str}", summary="Show an event")
@@ -87,7 +87,7 @@ class FlowController(Controller):
 
     @get("/deliveries", summary="List deliveries")
     async def deliveries(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: state, route, action, connection, event, lane, q (in the reason), since, until."""
+        """Return a page, newest first. Filters: state, route, action, connection, event, lane, q (in the reason), since, until."""
         return await page(services, request, "deliveries")
 
     @get("/deliveries/{name:str}", summary="Show a delivery")
@@ -98,7 +98,7 @@ class FlowController(Controller):
 
     @get("/attempts", summary="List attempts")
     async def attempts(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: delivery, outcome, q (in the error), since, until."""
+        """Return a page, newest first. Filters: delivery, outcome, q (in the error), since, until."""
         return await page(services, request, "attempts")
 
     @get("/dead-letters", summary="List dead letters")

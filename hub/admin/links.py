@@ -34,7 +34,7 @@ class LinksController(Controller):
 
     @get("/links", summary="List links")
     async def list_all(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: report, work_item (as nd_7), origin, since, until."""
+        """Return a page, newest first. Filters: report, work_item (as nd_7), origin, since, until."""
         return await page(services, request, "links")
 
     @get("/links/{name:str}", summary="Show a link")
@@ -86,7 +86,7 @@ class LinksController(Controller):
 
     @get("/things", summary="List things")
     async def things(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: system, connection, kind, key, q (in the title)."""
+        """Return a page, newest first. Filters: system, connection, kind, key, q (in the title)."""
         return await page(services, request, "things")
 
     @get("/things/{name:str}", summary="Show a thing")

@@ -84,7 +84,7 @@ class HealthController(Controller):
             if bad
             else Check(status="ok", detail=f"{len(services.registry)} can be used")
         )
-        worst = "ok"
+        worst: Literal["ok", "degraded", "down"] = "ok"
         for check in checks.values():
             worst = (
                 "down"
@@ -94,7 +94,7 @@ class HealthController(Controller):
         status = HTTPStatus.SERVICE_UNAVAILABLE if worst == "down" else HTTPStatus.OK
         return Response(
             Health(status=worst, version=__version__, checks=checks), status_code=status.value
-        )  # type: ignore[arg-type]
+        )
 
 
 class SystemController(Controller):
@@ -129,7 +129,7 @@ class SystemController(Controller):
 
     @get("/audit", summary="List the audit log")
     async def audit(self, services: Services, request: Request[Any, Any, Any]) -> Page:
-        """Filters: actor, action, object, since, until."""
+        """Return a page, newest first. Filters: actor, action, object, since, until."""
         return await page(services, request, "audit")
 
     @get("/api-keys", summary="List API keys")

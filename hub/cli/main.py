@@ -18,7 +18,7 @@ UNAVAILABLE = 3
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hub")
 def cli() -> None:
-    """The integration hub for product teams: webhooks in, one schema, routes, syncs out."""
+    """Run the integration hub for product teams: webhooks in, one schema, routes, syncs out."""
 
 
 def fail(message: str, code: int = 1) -> None:

@@ -138,7 +138,7 @@ async def _web(settings: Settings) -> None:
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(services), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
-                log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=8, backlog=4096,
+                log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=8, backlog=4096,
             )
         )  # fmt: skip
         await server.serve()

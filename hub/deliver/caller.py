@@ -25,6 +25,7 @@ from standardwebhooks.webhooks import Webhook as StandardWebhook
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from hub.deliver.guard import Guard, GuardedResolver, PrivateAddress
+from hub.queue.limits import Limits
 from hub.sdk import Registry, json
 from hub.sdk.actions import (
     Account,
@@ -60,8 +61,15 @@ class Record:
 class Caller:
     """Drives actions: sends each request they yield, and turns every failure into an outcome."""
 
-    def __init__(self, registry: Registry, *, allow_private: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        allow_private: tuple[str, ...] = (),
+        limits: Limits | None = None,
+    ) -> None:
         self._registry = registry
+        self._limits = limits
         self._guard = Guard(allow_private)
         self._client: httpx.AsyncClient | None = None
 
@@ -169,6 +177,9 @@ class Caller:
             content = json.dumps(request.json)
             headers.setdefault("content-type", "application/json")
         _authorize(headers, sends, connection, call, content or b"")
+        if self._limits is not None:
+            limit = sends.rate_limit
+            await self._limits.pace(connection.id, requests=limit.requests, seconds=limit.seconds)
         note: dict[str, Any] = {"method": request.method, "url": _masked(url, connection)}
         if content:
             note["body"] = _masked(

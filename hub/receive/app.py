@@ -215,14 +215,16 @@ class WebhookApp:
             self._queue.wake(new)
         return kept
 
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        too_large = Problem(
+    def _too_large(self) -> Problem:
+        return Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The body is larger than {self._max_body} bytes (HUB_MAX_BODY_BYTES).",
         )
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._max_body:
-            raise too_large
+            raise self._too_large()
         parts: list[bytes] = []
         size = 0
         while True:
@@ -232,7 +234,7 @@ class WebhookApp:
             part = message.get("body", b"")
             size += len(part)
             if size > self._max_body:
-                raise too_large
+                raise self._too_large()
             parts.append(part)
             if not message.get("more_body", False):
                 break

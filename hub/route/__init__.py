@@ -1,0 +1,1 @@
+"""Stage 3: an event meets the routes and becomes deliveries."""

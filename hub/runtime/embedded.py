@@ -81,6 +81,11 @@ class EmbeddedPostgres:
         """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """What the server's process ended with; a negative number is a signal's."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> str:
         """Start, creating the database at the first time; returns its address.
 
@@ -204,6 +209,11 @@ class EmbeddedRedis:
     def alive(self) -> bool:
         """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the server's process ended with; a negative number is a signal's."""
+        return None if self._process is None else self._process.poll()
 
     def start(self) -> str:
         """Start; returns its address, the same each time. Raises `StartError`."""

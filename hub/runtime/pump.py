@@ -84,7 +84,7 @@ class Pump:
                     await self._run(connection)
         except StoreAway as error:
             _log.warning("cn_%s waits for PostgreSQL: %s", connection_id, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the sweeper tries again
             _log.exception("the stages of cn_%s failed; the sweeper tries again", connection_id)
         finally:
             del self._again[connection_id]
@@ -110,7 +110,7 @@ class Pump:
                 self._deliverer.poke()
         except StoreAway as error:
             _log.warning("following steps wait for PostgreSQL: %s", error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the sweeper tries again
             _log.exception("following steps failed; the sweeper tries again")
         finally:
             self._resuming = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hub.deliver.caller import Caller
 from hub.queue.jobs import Queue
+from hub.queue.limits import Limits
 from hub.runtime.settings import Settings
 from hub.sdk import Registry, discover
 from hub.store.connections import Connections
@@ -47,7 +48,8 @@ async def open_services(
     vault = Vault(settings.keys())
     database = await open_pool(database_url, most=most, name=name)
     queue = Queue(redis_url)
-    caller = Caller(registry, allow_private=settings.allow_private_hosts)
+    limits = Limits(redis_url)
+    caller = Caller(registry, allow_private=settings.allow_private_hosts, limits=limits)
     try:
         instance = await database.fetchval("select value from meta where key = 'instance'")
         yield Services(
@@ -63,5 +65,6 @@ async def open_services(
         )
     finally:
         await caller.close()
+        await limits.close()
         await queue.close()
         await database.close()

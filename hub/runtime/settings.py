@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -242,9 +244,14 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
 
 
 def _write_once(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads, whole or not at all; the first of several wins."""
+    handle, fresh = tempfile.mkstemp(dir=path.parent)  # mkstemp gives mode 0600
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(fresh)
+    finally:
+        Path(fresh).unlink()

@@ -32,7 +32,7 @@ async def run_worker(
         worker=name,
         instance=services.instance,
         lease_seconds=services.settings.lease_seconds,
-        on_step_done=lambda: pumps[0].resume(),
+        on_step_done=lambda: pumps[0].resume(),  # noqa: PLW0108 - it is filled in below
     )
     pump = Pump(services, deliverer)
     pumps.append(pump)

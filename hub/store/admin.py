@@ -221,13 +221,13 @@ async def find_node(session: Session, name: str) -> int | None:
     if name.count("/") != 2:  # noqa: PLR2004
         return None
     system, kind, key = name.split("/")
-    found = await session.fetchval(
+    other: int | None = await session.fetchval(
         "select n.id from nodes n join connections c on c.id = n.connection_id "
         "where c.integration = $1 and n.kind = $2 and (n.external_id = $3 or n.key = $3) "
         "order by (n.external_id = $3) desc, n.id desc limit 1",
         system, kind, key,
     )  # fmt: skip
-    return found
+    return other
 
 
 async def link(session: Session, report_id: int, work_id: int) -> int:

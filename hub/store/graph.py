@@ -191,8 +191,9 @@ async def find(
 async def by_ids(session: Session, ids: Iterable[int]) -> dict[int, Node]:
     """Return nodes by their numbers."""
     rows = await session.fetch(
-        f"select {_NODE} from nodes n where id = any($1::bigint[])", list(ids)
-    )  # noqa: S608
+        f"select {_NODE} from nodes n where id = any($1::bigint[])",  # noqa: S608 - a constant
+        list(ids),
+    )
     return {row["id"]: Node(**dict(row)) for row in rows}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hub.store.pool import Database, Session, away_as_error, transaction
+from hub.store.pool import Database, Session, away_as_error
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,15 +118,16 @@ async def keep(database: Database, batch: Sequence[NewWebhook]) -> list[int | No
         [item.state for item in new],
         [item.reason for item in new],
     )
-    async with transaction(database) as session:
-        rows = await session.fetch(_KEEP, *columns)
+    async with away_as_error():
+        # One statement is its own transaction; counting what came twice may be lost with a crash.
+        rows = await database.fetch(_KEEP, *columns)
         ids = {(row["connection_id"], row["dedupe_key"]): row["id"] for row in rows}
         for key in first:
             if key not in ids:
                 repeats[key] = repeats.get(key, 0) + 1
         if repeats:
             connections, keys = zip(*repeats, strict=True)
-            await session.execute(_COUNT_DUPLICATES, connections, keys, list(repeats.values()))
+            await database.execute(_COUNT_DUPLICATES, connections, keys, list(repeats.values()))
     return [ids.pop((item.connection_id, item.dedupe_key), None) for item in batch]
 
 

@@ -56,7 +56,9 @@ def test_a_long_path_still_has_short_sockets(tmp_path: Path) -> None:
     assert len(first) < 107
 
 
-def test_without_a_redis_server_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_redis_server_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hub.runtime.embedded.importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(StartError, match="HUB_REDIS_URL") as caught:
@@ -83,6 +85,10 @@ def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
     owner.wait()
     owner.stdout.close()
     deadline = time.monotonic() + 5
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+    while (
+        psutil.pid_exists(pid)
+        and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -43,7 +43,15 @@ def test_a_bad_setting_is_named_with_its_mend_in_one_line(name: str, value: str,
 
 
 def test_what_is_read_can_be_handed_on() -> None:
-    read = load_settings({"HUB_PORT": "9001", "HUB_ALLOW_PRIVATE_HOSTS": "a, b:1", "HUB_DATA": "/x", "PATH": "/bin", "HUB_URL": "x"})
+    read = load_settings(
+        {
+            "HUB_PORT": "9001",
+            "HUB_ALLOW_PRIVATE_HOSTS": "a, b:1",
+            "HUB_DATA": "/x",
+            "PATH": "/bin",
+            "HUB_URL": "x",
+        }
+    )
     assert (read.port, read.allow_private_hosts, read.data) == (9001, ("a", "b:1"), Path("/x"))
     assert load_settings(to_environ(read)) == read
     assert load_settings({"HUB_PORT": ""}) == Settings()
@@ -68,4 +76,6 @@ def test_compose_uses_the_same_settings() -> None:
     assert used <= set(variables())
     for name in ("web", "worker", "migrate"):
         environment = compose["services"][name]["environment"]
-        load_settings({key: re.sub(r"\$\{[^}]*\}", "", str(value)) for key, value in environment.items()})
+        load_settings(
+            {key: re.sub(r"\$\{[^}]*\}", "", str(value)) for key, value in environment.items()}
+        )

@@ -26,7 +26,13 @@ def _port() -> int:
 
 
 def _environ(data: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "HUB_DATA": str(data), "HUB_PORT": str(_port()), "HUB_SANDBOX_PORT": str(_port()), **more}
+    return {
+        **os.environ,
+        "HUB_DATA": str(data),
+        "HUB_PORT": str(_port()),
+        "HUB_SANDBOX_PORT": str(_port()),
+        **more,
+    }
 
 
 @contextmanager
@@ -50,7 +56,9 @@ def _ready(environ: dict[str, str], seconds: float = 40) -> None:
     key = Path(environ["HUB_DATA"], "admin.key")
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{environ['HUB_PORT']}/api/v1/health", timeout=2) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{environ['HUB_PORT']}/api/v1/health", timeout=2
+            ) as answer:
                 if answer.status == 200 and key.exists():
                     return
         except OSError:
@@ -69,7 +77,9 @@ def _gone(processes: list[psutil.Process], seconds: float = 15) -> bool:
     return not alive
 
 
-def test_ctrl_c_stops_everything_a_killed_worker_is_started_again_and_the_second_start_is_quick(tmp_path: Path) -> None:
+def test_ctrl_c_stops_everything_a_killed_worker_is_started_again_and_the_second_start_is_quick(
+    tmp_path: Path,
+) -> None:
     environ = _environ(tmp_path)
     with _up(environ) as process:
         _ready(environ)
@@ -80,7 +90,9 @@ def test_ctrl_c_stops_everything_a_killed_worker_is_started_again_and_the_second
         worker = next(p for p in family if p.cmdline()[-1] == "worker")
         worker.kill()
         deadline = time.monotonic() + 10
-        while not any(p.cmdline()[-1:] == ["worker"] and p.pid != worker.pid for p in _alive(process.pid)):
+        while not any(
+            p.cmdline()[-1:] == ["worker"] and p.pid != worker.pid for p in _alive(process.pid)
+        ):
             assert time.monotonic() < deadline, "the worker was not started again"
             time.sleep(0.05)
         family = _family(process.pid)
@@ -112,7 +124,13 @@ def _alive(pid: int) -> list[psutil.Process]:
 
 def _fails(environ: dict[str, str]) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "hub.cli", "up"], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=40, check=False
+        [sys.executable, "-m", "hub.cli", "up"],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
     )
     return done.returncode, done.stderr.strip()
 
@@ -145,6 +163,13 @@ def test_a_folder_in_use_is_told_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["web", "worker", "migrate"])
 def test_a_single_process_needs_addresses(tmp_path: Path, command: str) -> None:
     environ = _environ(tmp_path)
-    done = subprocess.run([sys.executable, "-m", "hub.cli", command], env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "hub.cli", command],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 3
     assert "HUB_DATABASE_URL is not set" in done.stderr

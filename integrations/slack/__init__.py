@@ -1,0 +1,23 @@
+"""Slack: messages and reactions of a team chat in; posts, replies, edits and reactions out."""
+
+from hub.sdk import Action, Inbound, Integration
+from integrations.slack import actions, normalize, webhook
+
+integration = Integration(
+    inbound=Inbound(
+        verify=webhook.verify,
+        delivery_id=webhook.delivery_id,
+        envelopes=webhook.envelopes,
+        normalize=normalize.table,
+        reply=webhook.reply,
+    ),
+    actions={
+        "post_message": Action(actions.post_message, find=actions.find_post),
+        "reply_in_thread": Action(actions.reply_in_thread, find=actions.find_reply),
+        "update_message": Action(actions.update_message),
+        "post_ephemeral": Action(actions.post_ephemeral),
+        "add_reaction": Action(actions.add_reaction),
+        "find_user_by_email": Action(actions.find_user_by_email),
+    },
+    probe=actions.probe,
+)
