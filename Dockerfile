@@ -1,30 +1,19 @@
 # One image for every process: `hub web`, `hub worker`, `hub migrate`.
-FROM python:3.12-slim
-
-ENV PYTHONUNBUFFERED=1 \
-    PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1
-
-# The libraries change less often than the code, and have a layer of their own.
-WORKDIR /app
+FROM python:3.12-slim AS build
+WORKDIR /src
 COPY requirements/runtime.lock requirements/runtime.lock
-RUN pip install --require-hashes -r requirements/runtime.lock
-
+RUN python -m venv /opt/hub && /opt/hub/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.lock
 COPY pyproject.toml README.md ./
-COPY schemas schemas
 COPY hub hub
 COPY integrations integrations
-RUN pip install --no-deps --no-build-isolation .
+COPY schemas schemas
+RUN /opt/hub/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-# Volumes take their owner from the folder they are mounted on.
-RUN useradd --uid 10001 --create-home hub && install -d -o hub -g hub -m 0700 /data
+FROM python:3.12-slim
+RUN useradd --create-home --uid 10001 hub && mkdir /data && chown hub /data
+COPY --from=build /opt/hub /opt/hub
+ENV PATH=/opt/hub/bin:$PATH PYTHONUNBUFFERED=1 HUB_DATA=/data HUB_HOST=0.0.0.0 HUB_LOG_FORMAT=json
 USER hub
-WORKDIR /home/hub
-
-ENV HUB_DATA=/data \
-    HUB_HOST=0.0.0.0
 VOLUME /data
 EXPOSE 8080
-STOPSIGNAL SIGTERM
-ENTRYPOINT ["hub"]
-CMD ["web"]
+CMD ["hub", "web"]

@@ -31,6 +31,7 @@ check: test lint types contracts  ## Everything CI checks
 
 schemas: $(VENV)/runtime.stamp  ## Write schemas/ from the structs
 	$(BIN)/python -m hub.sdk.schemas
+	$(BIN)/python -m hub.route.schema
 
 lock: $(VENV)/dev.stamp  ## Compile requirements/*.lock anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build pyproject.toml -o requirements/runtime.lock

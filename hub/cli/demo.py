@@ -77,6 +77,7 @@ class _Player:
         self._scenario = scenario
         self._http = httpx.Client(timeout=10, trust_env=False)
         self._templates = minijinja.Environment(undefined_behavior="strict", fuel=1_000_000)
+        self._templates.add_test("containing", lambda text, part: part in text)
         self._known: dict[str, Any] = {"run": secrets.token_hex(3), "sandbox": sandbox}
         self._told: dict[str, str] = {}
         self._from = ""
@@ -127,8 +128,19 @@ class _Player:
                     soft_wrap=True,
                 )
                 return False
+            for name, thing in step.get("look", {}).items():
+                self._known[name] = self._linked(self._text(thing))
         self._settle()
         return self._check()
+
+    def _linked(self, thing: str) -> str:
+        """Return the key of the work item that a thing is linked to, as the hub tells it."""
+        links = self._client.get(f"/explain/{thing}")["links"]
+        keys = [link["work_item"]["key"] for link in links if link["work_item"]]
+        if not keys:
+            message = f"{thing} is linked to no work item"
+            raise ScenarioError(message)
+        return str(keys[0])
 
     def _check(self) -> bool:
         console.print("\n[bold]In the end[/bold]")

@@ -58,14 +58,14 @@ def judge(
     made: Write | None,
 ) -> Verdict:
     """Decide about one event. `writes` are the recent ones on its things, `made` the write that
-    made one of them, `at` when the event's webhook came in.
+    made what the event says has come to be (see `newborn`), `at` when the event's webhook came in.
     """  # noqa: D205
-    if made is not None and _is_what_was_made(event_type):
-        return Verdict(True, f"it is what dl_{made.delivery_id} made", made, made.hop + 1)  # noqa: FBT003
     actor = str(data["actor"]["id"])
     ours = account is not None and account.is_actor(actor)
     if account is not None and actor and not ours:
         return NOT_OURS
+    if made is not None:
+        return Verdict(True, f"it is what dl_{made.delivery_id} made", made, made.hop + 1)  # noqa: FBT003
     newest = writes[0] if writes else None
     if ours and dedicated:
         return Verdict(True, "the hub's own account did it", newest, _hop(newest))  # noqa: FBT003
@@ -93,11 +93,25 @@ def _hop(write: Write | None) -> int:
     return 0 if write is None else write.hop + 1
 
 
-def _is_what_was_made(event_type: str) -> bool:
-    """Whether the event tells of the making. What people do later to the thing is theirs."""
-    return event_type.endswith(
-        (".created", ".opened", ".posted", ".received", ".replied", ".commented")
-    )
+def newborn(event_type: str, data: Mapping[str, Any]) -> list[str]:
+    """Return the names (`kind/id`) of what the event says has just come to be.
+
+    Only the making of a thing is an echo of the hub's making it: what people then do to it (a
+    comment on the hub's issue, a reaction to its message) is theirs.
+    """
+    refs = data.get("refs") or []
+    born: Sequence[Mapping[str, Any]] = ()
+    if event_type.endswith((".created", ".opened", ".received")):
+        born = refs[:1]
+    elif event_type.endswith(".posted"):
+        again = data.get("reaction") or data.get("edited") or data.get("removed")
+        born = () if again else refs[:1]
+    elif event_type == "work_item.commented":
+        comment = data.get("comment_ref")
+        born = [comment] if comment else ()
+    elif event_type.startswith("conversation."):
+        born = refs[1:2]
+    return [f"{ref['kind']}/{ref['id']}" for ref in born if ref["id"]]
 
 
 def _same(said: Sequence[tuple[str, ...]], words: Sequence[str]) -> bool:

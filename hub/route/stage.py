@@ -226,7 +226,12 @@ class _Batch:
         ledger: dict[str, list[writes.Write]] = {}
         for write in await writes.recent(self._session, self._source.id, every, since):
             ledger.setdefault(write.target, []).append(write)
-        made = await writes.written(self._session, self._source.id, every)
+        born = {event.id: echo.newborn(event.type, event.data) for event in batch}
+        made = await writes.written(
+            self._session,
+            self._source.id,
+            sorted({name for found in born.values() for name in found}),
+        )
         verdicts: dict[int, echo.Verdict] = {}
         for event in batch:
             mine = sorted(
@@ -234,7 +239,7 @@ class _Batch:
                 key=lambda write: write.at,
                 reverse=True,
             )
-            makers = [made[name] for name in names[event.id] if name in made]
+            makers = [made[name] for name in born[event.id] if name in made]
             verdict = echo.judge(
                 event_type=event.type, data=event.data, at=event.webhook_at,
                 account=self._source.account, dedicated=self._source.dedicated_account,

@@ -194,7 +194,10 @@ def _port_trouble(error: OSError, host: str, variable: str, port: int) -> str:
         return f"HUB_HOST={host} is no address of this machine: take 127.0.0.1, or 0.0.0.0 for all"
     if error.errno == errno.EACCES:
         return f"port {port} needs more rights than this user has: set {variable} to 1024 or more"
-    return f"port {port} is in use: stop what uses it, or set {variable} to another"
+    return (
+        f"port {port} cannot be used ({error.strerror}): stop what uses it, or set {variable} to "
+        "another"
+    )
 
 
 def _still_there(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:

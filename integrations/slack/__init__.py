@@ -1,4 +1,4 @@
-"""Slack: messages and reactions of a team chat in; posts, replies, edits and reactions out."""
+"""Slack: messages and reactions in; messages, replies, edits and reactions out."""
 
 from hub.sdk import Action, Inbound, Integration
 from integrations.slack import actions, normalize, webhook
@@ -12,10 +12,12 @@ integration = Integration(
         reply=webhook.reply,
     ),
     actions={
-        "post_message": Action(actions.post_message, find=actions.find_post),
+        "post_message": Action(
+            actions.post_message, find=actions.find_message, check=actions.check_channel
+        ),
         "reply_in_thread": Action(actions.reply_in_thread, find=actions.find_reply),
         "update_message": Action(actions.update_message),
-        "post_ephemeral": Action(actions.post_ephemeral),
+        "post_ephemeral": Action(actions.post_ephemeral, check=actions.check_channel),
         "add_reaction": Action(actions.add_reaction),
         "find_user_by_email": Action(actions.find_user_by_email),
     },

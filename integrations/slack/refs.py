@@ -1,84 +1,103 @@
-"""Slack's names for things: a message is its channel and its time, `<channel>:<ts>`."""
+"""How things of Slack are named, the same from webhooks and from answers of the Web API."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
 
-from hub.sdk import InvalidInput, MalformedPayload, Payload
+from hub.sdk import MalformedPayload, Payload
 from hub.sdk.events import Ref
 
 _SYSTEM = "slack"
-_CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,20}")
-_TS = re.compile(r"(\d{1,11})\.(\d{6})", re.ASCII)
-_EPOCH = datetime.fromtimestamp(0, UTC)
+# Seconds since 1970 and a part that makes it unique in its channel; a message's lasting name.
+_TS = re.compile(r"(\d{1,11})\.(\d{1,6})")
 
 
-def channel_ref(channel: str) -> Ref:
-    """Return the reference to a channel by its id."""
-    return Ref(system=_SYSTEM, kind="channel", id=channel)
+class Site:
+    """Where a workspace's things are opened. `team` makes an address work without its name."""
 
+    def __init__(self, config: Mapping[str, Any], team: str = "") -> None:
+        self._home = str(config.get("workspace_url") or "").rstrip("/")
+        self._team = team
 
-def user_ref(user: str) -> Ref:
-    """Return the reference to a person by their id."""
-    return Ref(system=_SYSTEM, kind="user", id=user)
+    def at(self, home: str) -> Site:
+        """Return the same for a workspace whose address is known, unless the config names it."""
+        return self if self._home else Site({"workspace_url": home}, self._team)
 
+    def channel(self, channel: str, name: str = "") -> Ref:
+        """Name a channel."""
+        return Ref(system=_SYSTEM, kind="channel", id=channel, key=name, url=self._address(channel))
 
-def message_ref(channel: str, ts: str, workspace_url: str = "") -> Ref:
-    """Return the reference to a message, with its address when the workspace's is known."""
-    base = workspace_url.rstrip("/")
-    url = f"{base}/archives/{channel}/p{ts.replace('.', '')}" if base else ""
-    return Ref(system=_SYSTEM, kind="message", id=f"{channel}:{ts}", url=url)
+    def message(self, channel: str, ts: str, thread: str = "") -> Ref:
+        """Name a message by its channel and its time; `thread` is the time of the thread's root."""
+        url = self._address(channel, ts, thread)
+        return Ref(system=_SYSTEM, kind="message", id=f"{channel}:{ts}", url=url)
 
+    def thread(self, channel: str, ts: str) -> Ref:
+        """Name a thread by its root message.
 
-def read_ts(value: Payload) -> str:
-    """Return a message's `ts` (`1355517523.000005`). Raises `MalformedPayload`."""
-    raw = value.str()
-    if not _TS.fullmatch(raw):
-        raise MalformedPayload(value.path, "a time such as 1355517523.000005", "another text")
-    return raw
-
-
-def time_of(ts: str) -> datetime:
-    """Return the time that a checked `ts` tells, to the microsecond."""
-    seconds, _, micros = ts.partition(".")
-    return _EPOCH + timedelta(seconds=int(seconds), microseconds=int(micros))
-
-
-def split_message(field: str, message: str) -> tuple[str, str]:
-    """Return channel and time of a message's id. Raises `InvalidInput`."""
-    channel, _, ts = message.strip().partition(":")
-    if not (_CHANNEL.fullmatch(channel) and _TS.fullmatch(ts)):
-        raise InvalidInput(
-            field,
-            f"{message[:60]!r} is no message",
-            "give its id, such as C0123456789:1355517523.000005",
+        It is a kind of its own: what a person says under a message of the hub is not the hub's.
+        """
+        return Ref(
+            system=_SYSTEM, kind="thread", id=f"{channel}:{ts}", url=self._address(channel, ts)
         )
-    return channel, ts
+
+    def reaction(self, channel: str, ts: str, name: str, user: str) -> Ref:
+        """Name one person's reaction to a message."""
+        return Ref(system=_SYSTEM, kind="reaction", id=f"{channel}:{ts}:{name}:{user}")
+
+    def command(self, trigger: str) -> Ref:
+        """Name one use of a slash command."""
+        return Ref(system=_SYSTEM, kind="command", id=trigger)
+
+    def user(self, user: str, name: str = "") -> Ref:
+        """Name a member of the workspace."""
+        return Ref(system=_SYSTEM, kind="user", id=user, key=name)
+
+    def _address(self, channel: str, ts: str = "", thread: str = "") -> str:
+        if not self._home:
+            # Documented for channels only: docs.slack.dev/interactivity/deep-linking
+            query = {"channel": channel} | ({"team": self._team} if self._team else {})
+            return f"https://slack.com/app_redirect?{urlencode(query)}"
+        address = f"{self._home}/archives/{channel}"
+        if ts:
+            address += f"/p{ts.replace('.', '')}"
+        if ts and thread and thread != ts:
+            address += "?" + urlencode({"thread_ts": thread, "cid": channel})
+        return address
 
 
-def check_channel(field: str, channel: str) -> str:
-    """Return a channel's id. Raises `InvalidInput` for a name, which may change."""
-    if not _CHANNEL.fullmatch(channel):
-        raise InvalidInput(
-            field,
-            f"{channel[:60]!r} is no channel's id",
-            "open the channel's details in Slack, scroll to the end and copy the id, C0123456789",
+def time_of(value: Payload) -> datetime:
+    """Read a Slack timestamp such as `1793606400.000100`. Raises `MalformedPayload`."""
+    found = _TS.fullmatch(value.str())
+    if found is None:
+        raise MalformedPayload(
+            value.path, "a Slack timestamp such as 1793606400.000100", "another text"
         )
-    return channel
+    seconds, part = found.groups()
+    micros = int(part.ljust(6, "0"))
+    return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=micros)
 
 
-def check_thread(field: str, channel: str, thread: str) -> str:
-    """Return a thread's time, given as such or as its first message's id. Raises `InvalidInput`."""
-    if ":" in thread:
-        home, ts = split_message(field, thread)
-        if home != channel:
-            raise InvalidInput(field, f"is in {home}, not in {channel}", "name one channel in both")
-        return ts
-    if not _TS.fullmatch(thread):
-        raise InvalidInput(
-            field,
-            f"{thread[:60]!r} is no thread",
-            "give the id of its first message, or its time, such as 1355517523.000005",
-        )
-    return thread
+def split(name: str) -> tuple[str, str] | None:
+    """Split a message's id `<channel>:<ts>`; None when it is no such id."""
+    channel, _, ts = name.strip().partition(":")
+    return (channel, ts) if is_channel(channel) and is_ts(ts) else None
+
+
+def is_ts(text: str) -> bool:
+    """Whether a text is a Slack timestamp."""
+    return _TS.fullmatch(text) is not None
+
+
+def is_channel(text: str) -> bool:
+    """Whether a text is the id of a channel, a private channel or a direct message."""
+    return re.fullmatch(r"[CGD][A-Z0-9]{2,}", text) is not None
+
+
+def is_user(text: str) -> bool:
+    """Whether a text is the id of a member."""
+    return re.fullmatch(r"[UW][A-Z0-9]{2,}", text) is not None

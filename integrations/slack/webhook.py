@@ -1,88 +1,102 @@
-"""Slack's requests: signed raw bytes, an event, a slash command or a pressed button in each.
+"""Slack's requests: Events API as JSON, interactions and slash commands as forms, all signed.
 
-Source: docs.slack.dev/authentication/verifying-requests-from-slack, /apis/events-api,
-/interactivity/implementing-slash-commands and /interactivity/handling-user-interaction.
+Source: docs.slack.dev/authentication/verifying-requests-from-slack and /apis/events-api.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from urllib.parse import parse_qs
 
 from hub.sdk import Context, Envelope, InboundRequest, MalformedPayload, Payload, Reply, json
 from hub.sdk.signature import check, check_age
+from integrations.slack.normalize import POSTED
 
-_FORM = "application/x-www-form-urlencoded"
-# "If the timestamp is more than five minutes from local time, it could be a replay attack."
 _WINDOW = timedelta(minutes=5)
-_VERSION = "v0"
-_JSON = {"content-type": "application/json"}
+_FORM = "application/x-www-form-urlencoded"
+_TEXT = {"content-type": "text/plain"}
 
 
 def verify(request: InboundRequest, secrets: Sequence[str], context: Context) -> None:
-    """Check `X-Slack-Signature: v0=<hex>`, an HMAC-SHA256 over `v0:<time>:<raw body>`.
+    """Check `X-Slack-Signature: v0=<hex>` over `v0:<timestamp>:<raw body>`, at most 5 minutes old.
 
-    The time is that of `X-Slack-Request-Timestamp` and may be five minutes away. Raises
+    Slack's look at the address's certificate (`ssl_check`) passes unsigned, as it does in Slack's
+    own framework: it is answered with an empty 200 and nothing of it is kept. Raises
     `SignatureInvalid`.
     """
-    sent_at = request.header("x-slack-request-timestamp") or ""
-    check_age(sent_at, context.received_at, window=_WINDOW)
-    signed = f"{_VERSION}:{sent_at}:".encode("utf-8", "replace") + request.body
-    check(request.header("x-slack-signature"), signed, secrets, prefix=f"{_VERSION}=")
-
-
-def delivery_id(request: InboundRequest, context: Context) -> str | None:
-    """Return `event_id`, which Slack keeps over its retries (`X-Slack-Retry-Num` counts them).
-
-    Commands and pressed buttons are never retried and have no id. Raises `MalformedPayload`.
-    """
-    del context
-    return None if _is_form(request) else request.payload()["event_id"].opt_id()
-
-
-def envelopes(request: InboundRequest, context: Context) -> tuple[Envelope, ...]:
-    """Return the one event in the request. Raises `MalformedPayload`.
-
-    A form is named `slash_command` or `interactive`; an event that Slack wraps in `event_callback`
-    is named by the type inside.
-    """
-    del context
-    if _is_form(request):
-        return (_form(request.form()),)
-    body = request.payload()
-    kind = body["type"].str()
-    name = body["event"]["type"].str() if kind == "event_callback" else kind
-    return (Envelope(type=name, id=body["event_id"].opt_id(), payload=body),)
+    if _is_ssl_check(request):
+        return
+    timestamp = request.header("x-slack-request-timestamp")
+    check_age(timestamp, context.received_at, window=_WINDOW)
+    base = b":".join((b"v0", (timestamp or "").encode("utf-8", "replace"), request.body))
+    check(request.header("x-slack-signature"), base, secrets, prefix="v0=")
 
 
 def reply(request: InboundRequest, context: Context) -> Reply | None:
-    """Answer the two handshakes: `url_verification` with its challenge, `ssl_check` with 200.
-
-    Raises `MalformedPayload` when a handshake has no challenge in it.
-    """
+    """Answer `url_verification` with its challenge, and `ssl_check` with nothing."""
     del context
-    if request.method in ("GET", "HEAD"):
-        asked = parse_qs(request.query).get("ssl_check", [])
-        return Reply() if asked[-1:] == ["1"] else None
-    if _is_form(request):
-        return Reply() if request.form().get("ssl_check") == "1" else None
-    body = request.payload()
-    if body["type"].raw != "url_verification":
+    if request.method != "POST":
         return None
-    return Reply(headers=_JSON, body=json.dumps({"challenge": body["challenge"].str()}))
+    if _is_ssl_check(request):
+        return Reply(headers=_TEXT)
+    if _is_form(request):
+        return None
+    body = request.payload()
+    if body["type"].opt_str() != "url_verification":
+        return None
+    return Reply(headers=_TEXT, body=body["challenge"].str().encode("utf-8", "replace"))
 
 
-def _form(fields: dict[str, str]) -> Envelope:
+def delivery_id(request: InboundRequest, context: Context) -> str | None:
+    """Return `event_id`, or an interaction's `trigger_id`. Raises `MalformedPayload`.
+
+    Slack keeps `event_id` over its retries (`X-Slack-Retry-Num`). Where mentions are read too
+    (config `app_mentions`), the two events of one message differ in it, so the message's own name
+    is taken, and the second counts as a repeat of the first.
+    """
+    if _is_form(request):
+        return _form(request).payload["trigger_id"].opt_id()
+    body = request.payload()
+    event = body["event"]
+    told = event["type"].opt_str() in ("message", "app_mention")
+    if told and context.config.get("app_mentions"):
+        channel, ts = event["channel"].opt_str(), event["ts"].opt_str()
+        if channel and ts and (event["subtype"].opt_str() or "") in POSTED:
+            return f"message:{channel}:{ts}"
+    return body["event_id"].opt_id()
+
+
+def envelopes(request: InboundRequest, context: Context) -> tuple[Envelope, ...]:
+    """Return the one event in the request. Raises `MalformedPayload`."""
+    del context
+    if _is_form(request):
+        return () if _is_ssl_check(request) else (_form(request),)
+    body = request.payload()
+    kind = body["type"].str()
+    if kind == "url_verification":
+        return ()
+    if kind == "event_callback":
+        kind = body["event"]["type"].str()
+    return (Envelope(type=kind, id=body["event_id"].opt_id(), payload=body),)
+
+
+def _form(request: InboundRequest) -> Envelope:
+    fields = request.form()
     if "payload" in fields:
+        payload = Payload(json.loads(fields["payload"]))
         return Envelope(
-            type="interactive", id=None, payload=Payload(json.loads(fields["payload"]), "payload")
+            type=payload["type"].str(), id=payload["trigger_id"].opt_id(), payload=payload
         )
-    if "command" in fields:
-        return Envelope(type="slash_command", id=None, payload=Payload(dict(fields)))
-    raise MalformedPayload("$", "a form with `command` or `payload`", "another form")
+    payload = Payload({name: json.clean_text(value) for name, value in fields.items()})
+    if not payload["command"]:
+        raise MalformedPayload("$", "a form with `payload` or `command`", "neither")
+    return Envelope(type="slash_command", id=payload["trigger_id"].opt_id(), payload=payload)
 
 
 def _is_form(request: InboundRequest) -> bool:
     kind = (request.header("content-type") or "").partition(";")[0]
     return kind.strip().lower() == _FORM
+
+
+def _is_ssl_check(request: InboundRequest) -> bool:
+    return _is_form(request) and request.form().get("ssl_check") == "1"
