@@ -45,15 +45,17 @@ clean:  ## Remove the environment and the data folder
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or run make PYTHON=/path/to/python"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) could not make an environment in $(VENV): install its venv module (on Debian and Ubuntu: apt install python3-venv), or run make PYTHON=/path/to/another"; exit 1; }
 
 # The stamps make the second start skip all of this.
 $(VENV)/runtime.stamp: requirements/runtime.lock pyproject.toml | $(BIN)/python
 	@test -f $(VENV)/dev.stamp || $(PIP) install -q --require-hashes -r requirements/runtime.lock
 	@test -f $(VENV)/dev.stamp || $(PIP) install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q hub integrations
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
 	$(PIP) install -q --require-hashes -r requirements/dev.lock
 	$(PIP) install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q hub integrations
 	@touch $@ $(VENV)/runtime.stamp

@@ -11,7 +11,9 @@ integration = Integration(
         normalize=normalize.table,
     ),
     actions={
-        "create_issue": Action(actions.create_issue, find=finding.find_created, check=actions.check_create),
+        "create_issue": Action(
+            actions.create_issue, find=finding.find_created, check=actions.check_create
+        ),
         "edit_issue": Action(actions.edit_issue),
         "transition_issue": Action(actions.transition_issue),
         "add_comment": Action(comments.add_comment, find=finding.find_comment),

@@ -99,7 +99,9 @@ def transition_issue(call: Call) -> Sending:
     key = call.text("issue")
     status, category = call.text("status", ""), call.text("category", "")
     if not status and not category:
-        raise InvalidInput("status", "is missing", "give a status, or a category: todo, in_progress, done")
+        raise InvalidInput(
+            "status", "is missing", "give a status, or a category: todo, in_progress, done"
+        )
     response = yield Request(method="GET", path=f"/issue/{quote(key)}", query={"fields": "status"})
     if not response.ok:
         return refused(response)
@@ -114,7 +116,9 @@ def transition_issue(call: Call) -> Sending:
     ways = list(response.payload()["transitions"])
     way = next((item for item in ways if _fits(item["to"], status, category)), None)
     if way is None:
-        there = ", ".join(sorted({repr(item["to"]["name"].opt_str() or "") for item in ways})) or "none"
+        there = (
+            ", ".join(sorted({repr(item["to"]["name"].opt_str() or "") for item in ways})) or "none"
+        )
         wanted = status or f"category {category}"
         reason = f"no transition to {wanted!r} from {held!r}: available are {there}"
         return Rejected(reason=reason, field="status" if status else "category")
@@ -124,7 +128,9 @@ def transition_issue(call: Call) -> Sending:
     response = yield Request(method="POST", path=f"/issue/{quote(key)}/transitions", json=body)
     if not response.ok:
         return refused(response, {"resolution": "resolution"})
-    return Delivered(ref=ref, before={"status": held}, after={"status": way["to"]["name"].opt_str()})
+    return Delivered(
+        ref=ref, before={"status": held}, after={"status": way["to"]["name"].opt_str()}
+    )
 
 
 _CATEGORY_KEYS = {"todo": "new", "in_progress": "indeterminate", "done": "done"}
@@ -160,7 +166,11 @@ def check_create(call: Call) -> Checking:
     wanted = call.text("issue_type")
     if wanted not in kinds:
         known = ", ".join(sorted(kinds))
-        return (InvalidInput("inputs.issue_type", f"{project} has no issue type {wanted!r}", f"it has: {known}"),)
+        return (
+            InvalidInput(
+                "inputs.issue_type", f"{project} has no issue type {wanted!r}", f"it has: {known}"
+            ),
+        )
     response = yield from _read_fields(path, kinds[wanted])
     if not response.ok:
         return (_unasked(response),)
@@ -183,20 +193,39 @@ def _field_faults(call: Call, metadata: list[Payload]) -> list[InvalidInput]:
     faults = []
     for name, item in known.items():
         label = item["name"].opt_str() or name
-        needed = item["required"].opt_bool() is True and item["hasDefaultValue"].opt_bool() is not True
+        needed = (
+            item["required"].opt_bool() is True and item["hasDefaultValue"].opt_bool() is not True
+        )
         if needed and name not in _OWN and given.get(name) in (None, ""):
-            values = [value for v in item["allowedValues"] if (value := v["value"].opt_str() or v["name"].opt_str())]
+            values = [
+                value
+                for v in item["allowedValues"]
+                if (value := v["value"].opt_str() or v["name"].opt_str())
+            ]
             choice = f"; one of: {', '.join(values)}" if values else ""
             faults.append(
-                InvalidInput(f"inputs.fields.{name}", f"the project demands {label!r}", f"give it{choice}")
+                InvalidInput(
+                    f"inputs.fields.{name}", f"the project demands {label!r}", f"give it{choice}"
+                )
             )
         if needed and name in {"description", "labels", "priority"} and not call.has(name):
-            faults.append(InvalidInput(f"inputs.{name}", "the project demands it", "give it a value or a template"))
+            faults.append(
+                InvalidInput(
+                    f"inputs.{name}", "the project demands it", "give it a value or a template"
+                )
+            )
     for name in given:
         if known and name not in known:
-            there = ", ".join(sorted(field for field in known if field.startswith("customfield_"))) or "none"
+            there = (
+                ", ".join(sorted(field for field in known if field.startswith("customfield_")))
+                or "none"
+            )
             faults.append(
-                InvalidInput(f"inputs.fields.{name}", "is no field of this issue type", f"custom fields here: {there}")
+                InvalidInput(
+                    f"inputs.fields.{name}",
+                    "is no field of this issue type",
+                    f"custom fields here: {there}",
+                )
             )
     return faults
 

@@ -36,11 +36,15 @@ def set_property(call: Call) -> Sending:
     """Store a value on an issue where people do not see it (PUT: doing it twice changes nothing)."""
     key, name = call.text("issue"), call.text("property")
     path = f"/issue/{quote(key)}/properties/{quote(name)}"
-    response = yield Request(method="PUT", path=path, json=call.inputs.get("value"), repeatable=True)
+    response = yield Request(
+        method="PUT", path=path, json=call.inputs.get("value"), repeatable=True
+    )
     if not response.ok:
         return refused(response)
     ref = Ref(system="jira", kind="issue", key=key)
-    return Delivered(ref=ref, after={"issue": key, "property": name, "value": call.inputs.get("value")})
+    return Delivered(
+        ref=ref, after={"issue": key, "property": name, "value": call.inputs.get("value")}
+    )
 
 
 def add_remote_link(call: Call) -> Sending:

@@ -34,7 +34,10 @@ def refused(response: Response, fields: Mapping[str, str] | None = None) -> Outc
     try:
         payload = response.payload()
         errors = {name: payload["errors"][name].str() for name in payload["errors"].keys()}  # noqa: SIM118
-        texts = [*payload["errorMessages"].strings(), *(f"{name}: {text}" for name, text in errors.items())]
+        texts = [
+            *payload["errorMessages"].strings(),
+            *(f"{name}: {text}" for name, text in errors.items()),
+        ]
     except Exception:  # noqa: BLE001 - an error page in another form
         return failed(response)
     field = next(iter(errors), "")
@@ -77,7 +80,9 @@ def find_created(call: Call) -> Finding:
         return failed(response)
     for found in list(response.payload()["issues"])[:_CANDIDATES]:
         ref = issue(found, call)
-        response = yield Request(method="GET", path=f"/issue/{quote(ref.id)}/properties/{quote(MARKER)}")
+        response = yield Request(
+            method="GET", path=f"/issue/{quote(ref.id)}/properties/{quote(MARKER)}"
+        )
         if response.status == 404:  # noqa: PLR2004 - it has none
             continue
         if not response.ok:

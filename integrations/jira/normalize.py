@@ -59,7 +59,9 @@ def _actor(person: Payload) -> Actor:
     """Return who did it; Data Center names people by `name` or `key`."""
     if not person:
         return Actor(kind="system")
-    identifier = person["accountId"].opt_str() or person["name"].opt_str() or person["key"].opt_str()
+    identifier = (
+        person["accountId"].opt_str() or person["name"].opt_str() or person["key"].opt_str()
+    )
     return Actor(
         kind=person["accountType"].one_of(_ACCOUNT_TYPES, "user"),
         id=identifier or "",
@@ -127,7 +129,11 @@ def _created(payload: Payload, context: Context) -> tuple[Event, ...]:
         actor=_actor(payload["user"]),
         body=Text(text=markdown(payload["issue"]["fields"]["description"]), visibility="team"),
     )
-    return (Event(subject=issue_ref(payload["issue"], context), time=_time(payload, context), data=data),)
+    return (
+        Event(
+            subject=issue_ref(payload["issue"], context), time=_time(payload, context), data=data
+        ),
+    )
 
 
 def _changes(payload: Payload) -> tuple[Change, ...]:
@@ -157,7 +163,11 @@ def _updated(payload: Payload, context: Context) -> tuple[Event, ...]:
 
 def _deleted(payload: Payload, context: Context) -> tuple[Event, ...]:
     data = WorkItemDeleted(**_common(payload, context), actor=_actor(payload["user"]))
-    return (Event(subject=issue_ref(payload["issue"], context), time=_time(payload, context), data=data),)
+    return (
+        Event(
+            subject=issue_ref(payload["issue"], context), time=_time(payload, context), data=data
+        ),
+    )
 
 
 def _visibility(comment: Payload) -> Visibility:
@@ -176,10 +186,12 @@ def _comment(*, edited: bool) -> Any:
         subject = issue_ref(payload["issue"], context)
         comment = payload["comment"]
         ref = Ref(system="jira", kind="comment", id=comment["id"].id())
-        author = comment["updateAuthor"] if edited and comment["updateAuthor"] else comment["author"]
+        author = (
+            comment["updateAuthor"] if edited and comment["updateAuthor"] else comment["author"]
+        )
         data = WorkItemCommented(
             **_common(payload, context),
-            actor=_actor(author if author else payload["user"]),
+            actor=_actor(author or payload["user"]),
             refs=(subject, ref),
             comment=Text(text=markdown(comment["body"]), visibility=_visibility(comment)),
             comment_ref=ref,

@@ -25,4 +25,8 @@ def delivery_id(request: InboundRequest, context: Context) -> str | None:
 def envelopes(request: InboundRequest, context: Context) -> tuple[Envelope, ...]:
     """Return the one event of the request. Raises `MalformedPayload`."""
     payload = request.payload()
-    return (Envelope(type=payload["webhookEvent"].str(), id=delivery_id(request, context), payload=payload),)
+    return (
+        Envelope(
+            type=payload["webhookEvent"].str(), id=delivery_id(request, context), payload=payload
+        ),
+    )
