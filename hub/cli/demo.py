@@ -88,13 +88,14 @@ class _Player:
         have = {item["name"]: item for item in self._client.get("/connections", limit=200)["items"]}
         for wanted in self._rendered(self._scenario["connections"]):
             name = wanted["name"]
+            stand_in = wanted.pop("sandbox", {})
             if name in have:
                 made = self._client.call(
                     "PATCH", f"/connections/{name}", body={"config": wanted["config"]}
                 )
             else:
                 made = self._client.post("/connections", wanted)
-            target = {"url": made["webhook_url"], **wanted.get("sandbox", {})}
+            target = {"url": made["webhook_url"], **stand_in}
             self._stand_in("PUT", f"/_sandbox/{wanted['integration']}/target", target)
             self._client.post(f"/connections/{name}/test")
         have_routes = {item["name"] for item in self._client.get("/routes", limit=200)["items"]}

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import psutil
 
-from hub.sdk import json
 from hub.sdk.errors import HubError
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -99,7 +99,7 @@ class Ledger:
         self._known = {p: at for p, at in self._known.items() if psutil.pid_exists(p)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(json.dumps({str(p): at for p, at in self._known.items()}))
+        fresh.write_bytes(msgspec.json.encode(self._known))
         fresh.replace(self._path)
 
     def clear(self) -> None:
@@ -110,19 +110,19 @@ class Ledger:
     def end_leftovers(self) -> None:
         """End what an earlier run left behind when it was killed; only processes it wrote down."""
         try:
-            noted = dict(json.loads(self._path.read_bytes()))
-        except (OSError, ValueError, TypeError):
+            noted = msgspec.json.decode(self._path.read_bytes(), type=dict[int, float])
+        except (OSError, msgspec.MsgspecError):
             return
         left: list[psutil.Process] = []
         for pid, created in noted.items():
             try:
-                process = psutil.Process(int(pid))
+                process = psutil.Process(pid)
                 if abs(process.create_time() - created) > _SAME_START_SECONDS or ended(process):
                     continue
                 # PostgreSQL ends open transactions at SIGINT, and waits for clients at SIGTERM.
                 postgres = "postgres" in process.name()
                 process.send_signal(signal.SIGINT if postgres else signal.SIGTERM)
-            except (psutil.Error, ValueError, TypeError):
+            except (psutil.Error, ValueError):  # ValueError: a number that can be no id
                 continue
             left.append(process)
         for process in _still_there(left, _STOP_SECONDS):

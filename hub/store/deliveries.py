@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from hub.sdk import json
 from hub.store.pool import Database, Session, away_as_error
 
 
@@ -415,7 +416,7 @@ async def finish(session: Session, batch: Sequence[Ended]) -> bool:
     )  # fmt: skip
     await session.execute(
         _END_ATTEMPTS, ids, [x.number for x in batch], [x.outcome for x in batch],
-        [x.status for x in batch], [x.reason[:2000] for x in batch], [x.calls for x in batch],
+        [x.status for x in batch], [x.reason[:2000] for x in batch], [json.dumps(x.calls) for x in batch],
     )  # fmt: skip
     noted = [x for x in batch if x.before is not None or x.after is not None]
     if noted:

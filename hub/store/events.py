@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from hub.sdk import json
 from hub.store.pool import Session
 
 
@@ -68,7 +69,7 @@ async def by_ids(session: Session, ids: Sequence[int]) -> dict[int, WaitingEvent
 async def decide(session: Session, routed: Sequence[Routed]) -> None:
     """Store what was decided about events."""
     rows = [
-        (x.event_id, x.state, x.reason[:2000], x.node_id, x.echo_of, x.hop, x.decisions)
+        (x.event_id, x.state, x.reason[:2000], x.node_id, x.echo_of, x.hop, json.dumps(x.decisions))
         for x in routed
     ]
     await session.execute(_DECIDE, *map(list, zip(*rows, strict=True)))

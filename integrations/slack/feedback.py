@@ -114,6 +114,7 @@ def from_reaction(payload: Payload, context: Context, time: datetime) -> tuple[E
         refs=(subject, place),
         kind=kind_of(channel, f":{name}:", context),
         title=Text(text=f"A message in Slack was marked with {name}", visibility="team"),
+        body=Text(text="", visibility="team"),
         channel="chat",
         url=subject.url,
     )
