@@ -36,11 +36,14 @@ class ScenarioError(HubError):
 @click.option(
     "--scenario", default="product_day", show_default=True, help="A file of integrations/_demo."
 )
-def command(scenario: str) -> None:
+@click.option(
+    "--wait", default=_WAIT_SECONDS, show_default=True, help="Seconds to wait for what must follow."
+)
+def command(scenario: str, wait: float) -> None:
     """Play a day of a product team against the running hub; exit code 1 if it ends wrongly."""
     settings = load_settings(os.environ)
     client = Client()
-    if not play(client.url, client.key, sandbox_url(settings), scenario=scenario):
+    if not play(client.url, client.key, sandbox_url(settings), scenario=scenario, wait=wait):
         fail("the stand-ins do not hold what they should")
 
 
@@ -49,12 +52,14 @@ def sandbox_url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.sandbox_port}"
 
 
-def play(hub: str, key: str, sandbox: str, *, scenario: str = "product_day") -> bool:
+def play(
+    hub: str, key: str, sandbox: str, *, scenario: str = "product_day", wait: float = _WAIT_SECONDS
+) -> bool:
     """Load the scenario's workspace and play it; returns whether everything ended as it should.
 
     Raises `ScenarioError` and `ApiError`.
     """
-    player = _Player(Client(hub, key), sandbox, _read(scenario))
+    player = _Player(Client(hub, key), sandbox, _read(scenario), wait)
     player.load()
     return player.play()
 
@@ -71,7 +76,10 @@ def _read(name: str) -> dict[str, Any]:
 class _Player:
     """Plays one scenario once."""
 
-    def __init__(self, client: Client, sandbox: str, scenario: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: Client, sandbox: str, scenario: Mapping[str, Any], wait: float
+    ) -> None:
+        self._patience = wait
         self._client = client
         self._sandbox = sandbox
         self._scenario = scenario
@@ -125,7 +133,7 @@ class _Player:
                     self._known[step["as"]] = result
             if "until" in step and not self._wait(step["until"]):
                 console.print(
-                    f"[red]✗ waited {_WAIT_SECONDS:.0f} s for: {step['until']}[/red]",
+                    f"[red]✗ waited {self._patience:.0f} s for: {step['until']}[/red]",
                     soft_wrap=True,
                 )
                 return False
@@ -154,7 +162,7 @@ class _Player:
         return good
 
     def _wait(self, condition: str) -> bool:
-        deadline = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + self._patience
         while not self._value(condition):
             self._tell()
             if time.monotonic() > deadline:
@@ -165,7 +173,7 @@ class _Player:
 
     def _settle(self) -> None:
         """Wait until nothing moves: no webhook on its way, no event or delivery waiting."""
-        deadline = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + self._patience
         quiet = 0
         while quiet < 3 and time.monotonic() < deadline:  # noqa: PLR2004 - three looks in a row
             self._tell()

@@ -62,12 +62,20 @@ def test_a_fault_is_told_with_its_path() -> None:
     plain["answers"][1]["type"] = "guess"
     faults = validate_data("survey.responded", plain)
     assert faults[0].startswith("answers[1].type: ")
-    assert validate_data("weather.changed", {}) == ["type: 'weather.changed' is not a type of the shared schema"]
+    assert validate_data("weather.changed", {}) == [
+        "type: 'weather.changed' is not a type of the shared schema"
+    ]
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 

@@ -53,8 +53,16 @@ def test_labelled_texts(event_type: str, audience: Any, visibility: str, seen: b
 def test_a_customer_sees_no_unlabelled_text_and_nobody_elses_name(event_type: str) -> None:
     data = json.loads(json.dumps(EXAMPLES[event_type]))
     shown = _texts(view(event_type, data, "customer").data)
-    for private in ("Lee Park", "Anna Berg", "anna@example.com", "Berg Optik", "The export loses rows."):
-        public = any(private == t.get("text") and t.get("visibility") == "public" for t in _dicts(data))
+    for private in (
+        "Lee Park",
+        "Anna Berg",
+        "anna@example.com",
+        "Berg Optik",
+        "The export loses rows.",
+    ):
+        public = any(
+            private == t.get("text") and t.get("visibility") == "public" for t in _dicts(data)
+        )
         assert public or private not in shown
 
 
