@@ -25,11 +25,11 @@ def main() -> None:
     lines = [
         "# Measured",
         "",
-        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {psutil.cpu_count()} cores, "
+        (f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {psutil.cpu_count()} cores, "
         f"{psutil.virtual_memory().total // 2**30} GiB, Linux {platform.release()}, Python {platform.python_version()}, "
         f"litestar {metadata.version('litestar')}, uvicorn {metadata.version('uvicorn')}, "
         f"asyncpg {metadata.version('asyncpg')}. The load, the hub, its PostgreSQL and Redis and the sink share the machine; "
-        "read the ratios, not the absolute numbers.", "",
+        "read the ratios, not the absolute numbers."), "",
     ]  # fmt: skip
     for measure in (ingest, latency):
         lines += measure(wanted.runs, wanted.seconds)
@@ -76,8 +76,8 @@ def ingest(runs: int, seconds: float) -> list[str]:
         "A signed 2.4 KB Jira webhook, 32 in flight, one web process, fsync on, each webhook new.", "",
         "| run | bare /s | hub /s | ratio | bare p50 / p99 ms | hub p50 / p99 ms | refused |", "|---|---|---|---|---|---|---|",
         *rows, "",
-        f"Ratio: median **{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f}); "
-        f"p99 over the bare handler's: median {statistics.median(tails):.1f}.", "",
+        (f"Ratio: median **{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f}); "
+        f"p99 over the bare handler's: median {statistics.median(tails):.1f}."), "",
         f"Memory (PSS, MiB) idle: {_memory(idle)}; after the load: {_memory(loaded)}.", "",
     ]  # fmt: skip
 

@@ -105,7 +105,7 @@ def test_killing_the_worker_in_the_middle_ends_in_the_same_state(
     calm = re.search(r"\(run (\w+)\)", "\n".join(lines))
     assert calm is not None
     seed = int.from_bytes(os.urandom(4), "big")
-    print("seed", seed)
+    print("seed", seed)  # noqa: T201 - shown when it fails
     chance = random.Random(seed)
     done = threading.Event()
     killed = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from litestar.static_files import create_static_files_router
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
-from swagger_ui_bundle import swagger_ui_path
 
 from hub import __version__
 from hub.admin.app import PATH, router
@@ -66,7 +66,7 @@ def create_app(services: Services) -> Litestar:
             home,
             metrics,
             create_static_files_router(
-                path="/assets/swagger", directories=[Path(swagger_ui_path)], include_in_schema=False
+                path="/assets/swagger", directories=[Path(str(resources.files("swagger_ui"))) / "static"], include_in_schema=False
             ),
         ],
         dependencies={"services": Provide(provide, sync_to_thread=False)},

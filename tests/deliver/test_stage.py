@@ -210,7 +210,9 @@ async def test_after_the_last_attempt_it_is_dead(hub: Hub) -> None:
 async def test_a_lane_keeps_its_order_and_blocks_only_itself(hub: Hub) -> None:
     await _one_step(hub)
     hub.vendor.faults.append(_status(500))
-    for number in range(1, 6):
+    await _send(hub, 1)
+    await until(lambda: _is_waiting(hub))
+    for number in range(2, 6):
         await _send(hub, number)
     await _send(hub, 6, "free")
     await _state(hub, "delivered", 6)

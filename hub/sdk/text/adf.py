@@ -74,7 +74,7 @@ def _nodes(blocks: Iterable[Block]) -> list[object]:
     return made
 
 
-def _inner(blocks: Iterable[Block]) -> list[object]:  # noqa: C901, PLR0912 - a case a block
+def _inner(blocks: Iterable[Block]) -> list[object]:  # noqa: PLR0912 - a case a block
     """Make nodes that may stand in a list entry and in a quote."""
     made: list[object] = []
     for block in blocks:

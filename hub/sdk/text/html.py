@@ -303,7 +303,7 @@ class _Reader(HTMLParser):
             return
         self._tags.append(tag)
 
-    def _close(self, tag: str) -> None:  # noqa: C901 - a case a tag
+    def _close(self, tag: str) -> None:
         if not self._tags or self._tags[-1] != tag:
             return
         self._take_loose()
