@@ -24,9 +24,7 @@ class Client:
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
         settings = load_settings(os.environ)
-        self.url = (
-            url or os.environ.get("HUB_URL") or f"http://{settings.host}:{settings.port}"
-        ).rstrip("/")
+        self.url = (url or os.environ.get("HUB_URL") or settings.local_url()).rstrip("/")
         self.key = key or os.environ.get("HUB_API_KEY") or _read_key(settings.data / KEY_FILE)
         self._http = httpx.Client(timeout=30, trust_env=False)
 

@@ -49,7 +49,7 @@ def command(scenario: str, wait: float) -> None:
 
 def sandbox_url(settings: Settings) -> str:
     """Return where the stand-in vendors are."""
-    return f"http://{settings.host}:{settings.sandbox_port}"
+    return settings.local_url(settings.sandbox_port)
 
 
 def play(

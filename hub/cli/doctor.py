@@ -14,7 +14,6 @@ import rich_click as click
 from hub.cli.client import ApiError, Client
 from hub.cli.main import cli
 from hub.cli.show import as_json, console, table
-from hub.queue.jobs import Queue
 from hub.runtime.settings import Settings, load_settings
 from hub.sdk import discover
 from hub.sdk.errors import HubError
@@ -114,6 +113,8 @@ async def _postgres(url: str) -> _Finding:
 
 
 async def _redis(url: str) -> bool:
+    from hub.queue.jobs import Queue
+
     queue = Queue(url)
     try:
         return await queue.ping()

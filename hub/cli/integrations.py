@@ -8,7 +8,7 @@ import rich_click as click
 
 from hub.cli.main import cli, fail
 from hub.cli.show import as_json, console, table
-from hub.sdk import Registry, contract, discover, scaffold
+from hub.sdk import Registry, discover
 
 
 @cli.group()
@@ -60,6 +60,8 @@ def list_all(*, raw: bool) -> None:
 )
 def new(name: str, folder: Path, title: str | None, *, package: bool) -> None:
     """Write a new integration that works, with the places marked that are yours to fill in."""
+    from hub.sdk import scaffold
+
     try:
         written = scaffold.new(name, folder, title=title, package=package)
     except (ValueError, FileExistsError) as error:
@@ -81,6 +83,8 @@ def new(name: str, folder: Path, title: str | None, *, package: bool) -> None:
 @click.option("--json", "raw", is_flag=True, help="Print JSON.")
 def check(names: tuple[str, ...], folder: Path | None, *, raw: bool) -> None:
     """Run the contract suite and print every finding; exit code 1 when there is one."""
+    from hub.sdk import contract
+
     registry = _registry(folder)
     unknown = [name for name in names if name not in registry]
     findings = [
@@ -121,4 +125,6 @@ def check(names: tuple[str, ...], folder: Path | None, *, raw: bool) -> None:
 def _registry(folder: Path | None) -> Registry:
     if folder is None:
         return discover()
+    from hub.sdk import contract
+
     return contract.registry_of(folder)

@@ -1,4 +1,8 @@
-"""Run the hub: everything at once, or one process of it."""
+"""Run the hub: everything at once, or one process of it.
+
+Each command imports what it needs: the servers' libraries take a second to load, and `hub up`
+starts several processes.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
-import uvicorn
 
 from hub.cli import demo
 from hub.cli.client import KEY_FILE
 from hub.cli.main import cli, fail
 from hub.cli.show import console
 from hub.runtime.logs import configure_logs
-from hub.runtime.services import open_services
 from hub.runtime.settings import Settings, load_settings
 from hub.runtime.supervisor import Child, Runtime, StartError
 from hub.runtime.supervisor import run as supervise
-from hub.runtime.worker import run_worker
-from hub.store import migrate as migrations
 from hub.store.apikeys import ensure_admin_key
 from hub.store.pool import open_pool
-from hub.web.app import create_app
 
 
 @cli.command()
@@ -40,7 +39,7 @@ def up(*, with_demo: bool) -> None:
     settings = load_settings(os.environ)
 
     def children(runtime: Runtime) -> list[Child]:
-        base = f"http://{settings.host}:{settings.port}"
+        base = settings.local_url()
         wanted = [
             Child("web", _hub("web"), runtime.env, f"{base}/api/v1/health"),
             *(
@@ -54,23 +53,23 @@ def up(*, with_demo: bool) -> None:
         return wanted
 
     async def migrated(runtime: Runtime) -> None:
-        await migrations.migrate(runtime.database_url)
+        from hub.store.migrate import migrate as bring_up_to_date
+
+        await bring_up_to_date(runtime.database_url)
 
     async def ready(runtime: Runtime) -> None:
         key = await _admin_key(settings, runtime.database_url)
-        passed = True
+        _welcome(settings, key, with_demo=with_demo)
         if with_demo:
             passed = await asyncio.to_thread(
-                demo.play,
-                f"http://{settings.host}:{settings.port}",
-                key,
-                demo.sandbox_url(settings),
+                demo.play, settings.local_url(), key, demo.sandbox_url(settings)
             )
-        _welcome(settings, key, with_demo=with_demo, passed=passed)
+            if not passed:
+                console.print("[red]The demo did not end as it should; see above.[/red]")
+        _what_next()
 
     if with_demo:
-        host = f"{settings.host}:{settings.sandbox_port}"
-        settings = settings.with_allowed(host)
+        settings = settings.with_allowed(f"{settings.host}:{settings.sandbox_port}")
     try:
         ports = [("HUB_PORT", settings.port)]
         if with_demo:
@@ -103,7 +102,7 @@ def worker() -> None:
 @cli.command()
 def sandbox() -> None:
     """Run the stand-in vendors, for the demo and for trying a route."""
-    from hub.sandbox import SandboxSettings, serve  # noqa: PLC0415 - only this command needs it
+    from hub.sandbox import SandboxSettings, serve
 
     settings = load_settings(os.environ)
     configure_logs(settings)
@@ -119,9 +118,11 @@ def migrate() -> None:
     """Bring the database to the newest revision and see that an admin key exists."""
     settings = load_settings(os.environ)
 
+    from hub.store.migrate import migrate as bring_up_to_date
+
     async def work() -> None:
         url = _needed(settings.database_url, "HUB_DATABASE_URL")
-        await migrations.migrate(url)
+        await bring_up_to_date(url)
         settings.data.mkdir(parents=True, exist_ok=True)
         await _admin_key(settings, url)
 
@@ -130,6 +131,11 @@ def migrate() -> None:
 
 
 async def _web(settings: Settings) -> None:
+    import uvicorn
+
+    from hub.runtime.services import open_services
+    from hub.web.app import create_app
+
     database_url = _needed(settings.database_url, "HUB_DATABASE_URL")
     redis_url = _needed(settings.redis_url, "HUB_REDIS_URL")
     async with open_services(
@@ -145,6 +151,9 @@ async def _web(settings: Settings) -> None:
 
 
 async def _worker(settings: Settings) -> None:
+    from hub.runtime.services import open_services
+    from hub.runtime.worker import run_worker
+
     database_url = _needed(settings.database_url, "HUB_DATABASE_URL")
     redis_url = _needed(settings.redis_url, "HUB_REDIS_URL")
     async with open_services(
@@ -172,28 +181,28 @@ def _needed(url: str | None, name: str) -> str:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    import uvloop  # noqa: PLC0415 - not on every platform, and only servers need it
+    import uvloop
 
     uvloop.run(work)
 
 
-def _welcome(settings: Settings, key: str, *, with_demo: bool, passed: bool) -> None:
-    base = f"http://{settings.host}:{settings.port}"
-    console.print()
-    console.print(
-        f"[bold green]The hub is up[/bold green] at [bold]{base}[/bold]  (API and try-it page: {base}/docs)"
-    )
+def _welcome(settings: Settings, key: str, *, with_demo: bool) -> None:
+    base = settings.local_url()
+    console.print(f"[bold green]The hub is up[/bold green] at [bold]{base}[/bold]")
+    console.print(f"  try it out  {base}/docs   (the admin API)", soft_wrap=True)
     console.print(
         f"  admin key   {key}   (also in {_short(settings.data / KEY_FILE)})", soft_wrap=True
     )
     if with_demo:
         console.print(
-            f"  stand-ins   {demo.sandbox_url(settings)}   (what the demo's vendors hold)"
+            f"  stand-ins   {demo.sandbox_url(settings)}   (what the demo's vendors hold)\n"
         )
-    if not passed:
-        console.print("[red]The demo did not end as it should; see what it printed above.[/red]")
-    console.print("Try next: [bold]hub events tail[/bold], [bold]hub explain ev_1[/bold], [bold]hub integration list[/bold], "
-                  "[bold]hub doctor[/bold]. Ctrl-C stops everything.", soft_wrap=True)  # fmt: skip
+
+
+def _what_next() -> None:
+    console.print("\nTry next, in another terminal: [bold]hub events tail[/bold], "
+                  "[bold]hub explain ev_1[/bold], [bold]hub doctor[/bold]. Ctrl-C stops everything.",
+                  soft_wrap=True)  # fmt: skip
 
 
 def _short(path: Path) -> str:

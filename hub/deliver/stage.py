@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import random
 from collections import Counter
@@ -17,6 +18,7 @@ from hub.deliver.caller import Caller, Record
 from hub.deliver.schedule import next_wait
 from hub.queue.batch import Batcher
 from hub.sdk.actions import (
+    Account,
     AuthFailed,
     Call,
     Delivered,
@@ -30,6 +32,7 @@ from hub.sdk.events import Ref
 from hub.sdk.integration import ActionManifest
 from hub.sdk.text import fingerprint
 from hub.store import deliveries, graph
+from hub.store.admin import set_account
 from hub.store.connections import Connection, Connections, park, pause
 from hub.store.deliveries import Due, Ended, Lane, Started
 from hub.store.graph import Thing
@@ -41,6 +44,7 @@ _MOST_EACH = 16
 _HEADS = 20
 _MOST_TRIES = 250
 _IDLE_SECONDS = 1.0
+_ASK_SECONDS = 60.0
 _NAMES = {
     Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
     AuthFailed: "auth_failed", Unknown: "unknown",
@@ -68,6 +72,7 @@ class Deliverer:
         self._finish: Batcher[tuple[Ended, Due, Outcome | None], None] = Batcher(self._finish_batch)
         self._leave: Batcher[Lane, None] = Batcher(self._leave_batch)
         self._poked = asyncio.Event()
+        self._asked: dict[int, float] = {}
         self._busy: Counter[int] = Counter()
         self._lanes: dict[asyncio.Task[None], Lane] = {}
         self._stopping = False
@@ -169,6 +174,7 @@ class Deliverer:
         )  # fmt: skip
         if not sure:
             return False  # another worker holds the lane by now
+        connection = await self._known(connection)
         call = Call(
             inputs=due.inputs, config=connection.config, account=connection.account,
             marker=f"hub-{self._instance}-{due.id}", now=datetime.now(UTC),
@@ -180,6 +186,25 @@ class Deliverer:
         await self._apply(connection, outcome)
         await self._finish.submit((ended, due, outcome))
         return ended.state != "pending"
+
+    async def _known(self, connection: Connection) -> Connection:
+        """Return the connection with its account, asked for now if nobody has tested it yet.
+
+        Whose the hub's writes are must be known before the first: it is how their echoes are told
+        from what people do.
+        """
+        now = asyncio.get_running_loop().time()
+        last = self._asked.get(connection.id)
+        if connection.account is not None or (last is not None and now - last < _ASK_SECONDS):
+            return connection
+        self._asked[connection.id] = now
+        account = await self._caller.probe(connection)
+        if not isinstance(account, Account):
+            return connection
+        async with transaction(self._database) as session:
+            await set_account(session, connection.id, account)
+        self._connections.forget()
+        return dataclasses.replace(connection, account=account)
 
     async def _apply(self, connection: Connection, outcome: Outcome) -> None:
         """Do what an outcome means for the whole connection."""

@@ -21,7 +21,7 @@ from hub.store.connections import Connection, Connections
 from hub.store.events import Routed, WaitingEvent
 from hub.store.graph import NewLink, Node, Thing
 from hub.store.locks import STAGES, hold
-from hub.store.pool import Collision, Database, Session, transaction
+from hub.store.pool import Collision, Database, Session, StoreAway, transaction
 from hub.store.routes import RouteTable, StoredRoute
 
 _log = logging.getLogger(__name__)
@@ -39,9 +39,38 @@ class Router:
         self._compiled: tuple[Compiled, ...] = ()
 
     async def route_waiting(self, connection: Connection, *, limit: int = 100) -> int:
-        """Route up to `limit` events of a connection; returns how many. Raises `StoreAway`."""
+        """Route up to `limit` events of a connection; returns how many. Raises `StoreAway`.
+
+        Should a batch fail by a fault of the hub's own, its events are taken one by one, and the
+        one that fails alone ends `failed`, so that it stops nobody else.
+        """
         if not connection.runs:
             return 0
+        try:
+            return await self._route_again(connection, limit)
+        except StoreAway:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged; one by one from here
+            _log.exception("routing events of %s failed", connection.name)
+            if limit == 1:
+                return await self._fail_first(connection, f"{type(error).__name__}: {error}")
+        done = 0
+        while done < limit and await self.route_waiting(connection, limit=1):
+            done += 1
+        return done
+
+    async def _fail_first(self, connection: Connection, reason: str) -> int:
+        async with transaction(self._database) as session:
+            await hold(session, STAGES.route, connection.id)
+            batch = await events.waiting(session, connection.id, 1)
+            if batch:
+                reason = f"the hub has a fault: {reason}; replay it after an upgrade"
+                await events.decide(
+                    session, [Routed(event_id=batch[0].id, state="failed", reason=reason)]
+                )
+        return len(batch)
+
+    async def _route_again(self, connection: Connection, limit: int) -> int:
         for tried in range(1, _TRIES + 1):
             try:
                 return await self._route(connection, limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from hub.sdk import Registry
 from hub.sdk.actions import Account
 from hub.sdk.integration import Manifest
 from hub.store.pool import Database, Row, Session, away_as_error
-from hub.store.vault import Vault
+from hub.store.vault import Vault, VaultError
+
+_log = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 1.0
 _MISS_SECONDS = 0.05
@@ -90,7 +93,7 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
     return text
 
 
-def from_row(row: Row, vault: Vault, registry: Registry) -> Connection:
+def from_row(row: Row | Mapping[str, Any], vault: Vault, registry: Registry) -> Connection:
     """Build a `Connection`. Raises `VaultError` when its secrets cannot be read."""
     values = dict(row)
     available = registry.get(values["integration"])
@@ -163,12 +166,23 @@ class Connections:
             if self._read_at != float("-inf"):
                 return
 
+    def _readable(self, row: Row) -> Connection:
+        """Build a connection; one whose secrets cannot be read is closed, the others go on."""
+        try:
+            return from_row(row, self.vault, self.registry)
+        except VaultError as error:
+            _log.error("connection %s is closed: %s", row["name"], error)
+            shut = {**dict(row), "secrets": self.vault.seal({}), "reason": str(error)}
+            if row["state"] == "active":
+                shut["state"] = "auth_failed"
+            return from_row(shut, self.vault, self.registry)
+
     async def _read(self) -> None:
         began = self._forgotten
         try:
             async with away_as_error():
                 rows = await self._database.fetch(_ALL)
-            read = [from_row(row, self.vault, self.registry) for row in rows]
+            read = [self._readable(row) for row in rows]
             self._by_key = {item.key: item for item in read}
             self._by_id = {item.id: item for item in read}
             if began == self._forgotten:

@@ -66,7 +66,9 @@ def create_app(services: Services) -> Litestar:
             home,
             metrics,
             create_static_files_router(
-                path="/assets/swagger", directories=[Path(str(resources.files("swagger_ui"))) / "static"], include_in_schema=False
+                path="/assets/swagger",
+                directories=[Path(str(resources.files("swagger_ui"))) / "static"],
+                include_in_schema=False,
             ),
         ],
         dependencies={"services": Provide(provide, sync_to_thread=False)},
