@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import msgspec
 import pytest
 
@@ -17,6 +18,11 @@ from hub.store.migrate import migrate
 from hub.store.pool import Database, open_pool
 from hub.store.vault import Vault
 
+# How long an example takes depends on the machine, and is not what these tests are about.
+hypothesis.settings.register_profile(
+    "hub", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("hub")
 _KEEP = {"alembic_version", "meta"}
 
 
