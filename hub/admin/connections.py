@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import msgspec
 from jsonschema import Draft202012Validator
 from litestar import Controller, Request, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
+from hub.admin.needs import Needs
 from hub.admin.paging import Page
 from hub.admin.problems import Problem, invalid, missing
-from hub.runtime.services import Services
 from hub.sdk.actions import Account, AuthFailed, RetryLater, Unknown
 from hub.sdk.errors import InvalidInput
 from hub.sdk.integration import Manifest
@@ -93,7 +93,7 @@ class ConnectionsController(Controller):
     tags = ("connections",)
 
     @get(summary="List connections")
-    async def list_all(self, services: Services, limit: int = 200) -> Page:
+    async def list_all(self, services: Needs, limit: FromQuery[int] = 200) -> Page:
         """Return every connection that is not removed, by name."""
         services.connections.forget()
         found = await services.connections.all()
@@ -101,7 +101,7 @@ class ConnectionsController(Controller):
 
     @post(summary="Create a connection")
     async def create(
-        self, services: Services, request: Request[Any, Any, Any], data: NewConnection
+        self, services: Needs, request: Request[Any, Any, Any], data: JSONBody[NewConnection]
     ) -> ConnectionView:
         """Store a connection and give it its webhook address. 422 names every faulty field."""
         available = _available(services, data.integration)
@@ -125,13 +125,17 @@ class ConnectionsController(Controller):
         return await _shown(services, data.name)
 
     @get("/{name:str}", summary="Show a connection")
-    async def show(self, services: Services, name: str) -> ConnectionView:
+    async def show(self, services: Needs, name: FromPath[str]) -> ConnectionView:
         """Return one connection by its name or id, with its counters."""
         return await _shown(services, name)
 
     @patch("/{name:str}", summary="Change a connection")
     async def change(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: ConnectionChange
+        self,
+        services: Needs,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        data: JSONBody[ConnectionChange],
     ) -> ConnectionView:
         """Merge a change into the config. A new secret is accepted beside the one before it."""
         async with transaction(services.database) as session:
@@ -160,7 +164,9 @@ class ConnectionsController(Controller):
         return await _shown(services, name)
 
     @delete("/{name:str}", summary="Remove a connection", status_code=204)
-    async def remove(self, services: Services, request: Request[Any, Any, Any], name: str) -> None:
+    async def remove(
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
+    ) -> None:
         """Take a connection out of use; what it received and sent stays readable."""
         async with transaction(services.database) as session:
             row = await _row(session, name)
@@ -176,14 +182,18 @@ class ConnectionsController(Controller):
 
     @post("/{name:str}/pause", summary="Pause a connection", status_code=200)
     async def pause(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: PauseRequest
+        self,
+        services: Needs,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        data: JSONBody[PauseRequest],
     ) -> ConnectionView:
         """Hold what arrives and what would leave; nothing is lost."""
         return await _set_state(services, request, name, "paused", data.reason)
 
     @post("/{name:str}/resume", summary="Resume a connection", status_code=200)
     async def resume(
-        self, services: Services, request: Request[Any, Any, Any], name: str
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
     ) -> ConnectionView:
         """Go on with everything that was held."""
         shown = await _set_state(services, request, name, "active", "")
@@ -192,8 +202,8 @@ class ConnectionsController(Controller):
 
     @post("/{name:str}/test", summary="Test a connection", status_code=200)
     async def test(
-        self, services: Services, request: Request[Any, Any, Any], name: str,
-        allow_duplicate: Annotated[bool, Parameter(description="Accept an account that another connection has")] = False,
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str],
+        allow_duplicate: Annotated[bool, QueryParameter(description="Accept an account that another connection has")] = False,
     ) -> TestResult:  # fmt: skip
         """Ask the vendor whose credentials these are, and remember the answer."""
         services.connections.forget()
@@ -232,7 +242,7 @@ class ConnectionsController(Controller):
 
     @post("/{name:str}/retire-secrets", summary="Forget older secrets", status_code=200)
     async def retire(
-        self, services: Services, request: Request[Any, Any, Any], name: str
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
     ) -> ConnectionView:
         """End a rotation: only the newest value of each secret is accepted from now on."""
         async with transaction(services.database) as session:
@@ -246,7 +256,7 @@ class ConnectionsController(Controller):
 
     @post("/{name:str}/rotate-key", summary="Change the webhook address", status_code=200)
     async def rotate(
-        self, services: Services, request: Request[Any, Any, Any], name: str
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
     ) -> ConnectionView:
         """Give the connection a new webhook address; the old one is unknown from now on."""
         async with transaction(services.database) as session:
@@ -260,7 +270,7 @@ class ConnectionsController(Controller):
 
 
 async def _set_state(
-    services: Services, request: Request[Any, Any, Any], name: str, state: str, reason: str
+    services: Needs, request: Request[Any, Any, Any], name: str, state: str, reason: str
 ) -> ConnectionView:
     async with transaction(services.database) as session:
         row = await _row(session, name)
@@ -283,13 +293,13 @@ async def _row(session: Any, name: str) -> Row:
     return row
 
 
-async def _find(services: Services, name: str) -> Connection:
+async def _find(services: Needs, name: str) -> Connection:
     async with transaction(services.database) as session:
         row = await _row(session, name)
     return from_row(row, services.vault, services.registry)
 
 
-async def _shown(services: Services, name: str) -> ConnectionView:
+async def _shown(services: Needs, name: str) -> ConnectionView:
     async with transaction(services.database) as session:
         row = await _row(session, name)
         counters = await admin.counters(session, row["id"])
@@ -297,7 +307,7 @@ async def _shown(services: Services, name: str) -> ConnectionView:
 
 
 def _view(
-    services: Services, item: Connection, counters: dict[str, Any] | None = None
+    services: Needs, item: Connection, counters: dict[str, Any] | None = None
 ) -> ConnectionView:
     return ConnectionView(
         id=f"cn_{item.id}",
@@ -317,7 +327,7 @@ def _view(
     )
 
 
-def _available(services: Services, integration: str) -> Available:
+def _available(services: Needs, integration: str) -> Available:
     available = services.registry.get(integration)
     if available is None:
         bad = {item.id: item.reason for item in services.registry.unavailable}

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
+from hub.admin.needs import Needs
 from hub.admin.paging import Page, number, page
 from hub.admin.problems import Problem, missing
-from hub.runtime.services import Services
 from hub.sdk.errors import InvalidInput
 from hub.store import admin, lists
 from hub.store.explain import explain
@@ -64,50 +65,50 @@ class FlowController(Controller):
     tags = ("flow",)
 
     @get("/webhooks", summary="List webhooks")
-    async def webhooks(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def webhooks(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: state, connection, q (in the reason, or the vendor's id), since, until."""
         return await page(services, request, "webhooks")
 
     @get("/webhooks/{name:str}", summary="Show a webhook")
-    async def webhook(self, services: Services, name: str) -> dict[str, Any]:
+    async def webhook(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Return a webhook whole: headers (secrets masked), body, how it ended, its events."""
         found = await lists.webhook(services.database, number(name, "wh"))
         return _there(found, f"webhook {name}")
 
     @get("/events", summary="List events")
-    async def events(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def events(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: state, type, subject, connection, q (anywhere in its data), since, until."""
         return await page(services, request, "events")
 
     @get("/events/{name:str}", summary="Show an event")
-    async def event(self, services: Services, name: str) -> dict[str, Any]:
+    async def event(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Return an event as a CloudEvent, with each route's verdict."""
         found = await lists.event(services.database, number(name, "ev"))
         return _there(found, f"event {name}")
 
     @get("/deliveries", summary="List deliveries")
-    async def deliveries(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def deliveries(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: state, route, action, connection, event, lane, q (in the reason), since, until."""
         return await page(services, request, "deliveries")
 
     @get("/deliveries/{name:str}", summary="Show a delivery")
-    async def delivery(self, services: Services, name: str) -> dict[str, Any]:
+    async def delivery(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Return a delivery with its attempts, what it wrote, and what it waits for."""
         found = await explain(services.database, f"dl_{number(name, 'dl')}")
         return _there(found, f"delivery {name}")
 
     @get("/attempts", summary="List attempts")
-    async def attempts(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def attempts(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: delivery, outcome, q (in the error), since, until."""
         return await page(services, request, "attempts")
 
     @get("/dead-letters", summary="List dead letters")
-    async def dead(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def dead(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Deliveries that will not be tried again without a person. Filters as in deliveries."""
         return await page(services, request, "dead-letters")
 
     @get("/explain/{name:path}", summary="Explain", tags=["explain"])
-    async def explained(self, services: Services, name: str) -> dict[str, Any]:
+    async def explained(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Explain wh_1, ev_1, dl_1, nd_1, or a thing as `system/kind/key` (`jira/issue/APP-12`).
 
         What came in, what it became, which routes matched and on which clause the others did not,
@@ -120,7 +121,7 @@ class FlowController(Controller):
 
     @post("/replay", summary="Replay many", status_code=200)
     async def replay_many(
-        self, services: Services, request: Request[Any, Any, Any], data: Replay
+        self, services: Needs, request: Request[Any, Any, Any], data: JSONBody[Replay]
     ) -> Replayed:
         """Replay by id, filter and time range. Nothing that has taken effect is done twice."""
         ids = [number(name, _PREFIX[data.kind]) for name in data.ids]
@@ -130,7 +131,11 @@ class FlowController(Controller):
 
     @post("/webhooks/{name:str}/replay", summary="Replay a webhook", status_code=200)
     async def replay_webhook(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: ReplayOne
+        self,
+        services: Needs,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        data: JSONBody[ReplayOne],
     ) -> Replayed:
         """Normalize it again; its events meet today's routes."""
         return await _replay(
@@ -143,7 +148,11 @@ class FlowController(Controller):
 
     @post("/events/{name:str}/replay", summary="Replay an event", status_code=200)
     async def replay_event(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: ReplayOne
+        self,
+        services: Needs,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        data: JSONBody[ReplayOne],
     ) -> Replayed:
         """Let it meet today's routes; what it led to before is not done again."""
         return await _replay(
@@ -152,7 +161,11 @@ class FlowController(Controller):
 
     @post("/deliveries/{name:str}/replay", summary="Replay a delivery", status_code=200)
     async def replay_delivery(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: ReplayOne
+        self,
+        services: Needs,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        data: JSONBody[ReplayOne],
     ) -> Replayed:
         """Try a dead or skipped delivery again, or with `force` send a delivered one once more."""
         return await _replay(
@@ -165,7 +178,11 @@ class FlowController(Controller):
 
     @post("/deliveries/{name:str}/skip", summary="Skip a delivery", status_code=200)
     async def skip(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: Skip
+        self,
+        services: Needs,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        data: JSONBody[Skip],
     ) -> dict[str, Any]:
         """End a waiting or dead delivery unsent; the lane behind it goes on."""
         found = number(name, "dl")
@@ -188,7 +205,7 @@ class FlowController(Controller):
 
 
 async def _replay(
-    services: Services, request: Request[Any, Any, Any], kind: Kind, data: Replay, ids: list[int]
+    services: Needs, request: Request[Any, Any, Any], kind: Kind, data: Replay, ids: list[int]
 ) -> Replayed:
     count = await replay(
         services.database, kind, ids=ids, filters=data.filters, since=data.since, until=data.until,

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, delete, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
+from hub.admin.needs import Needs
 from hub.admin.paging import Page, number, page
 from hub.admin.problems import invalid, missing
-from hub.runtime.services import Services
 from hub.sdk.errors import InvalidInput
 from hub.store import admin, lists
 from hub.store.explain import explain
@@ -33,12 +34,12 @@ class LinksController(Controller):
     tags = ("links",)
 
     @get("/links", summary="List links")
-    async def list_all(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def list_all(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: report, work_item (as nd_7), origin, since, until."""
         return await page(services, request, "links")
 
     @get("/links/{name:str}", summary="Show a link")
-    async def show(self, services: Services, name: str) -> dict[str, Any]:
+    async def show(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Return one link."""
         found = await lists.one(services.database, "links", number(name, "ln"))
         if found is None:
@@ -47,7 +48,7 @@ class LinksController(Controller):
 
     @post("/links", summary="Link by hand")
     async def create(
-        self, services: Services, request: Request[Any, Any, Any], data: NewLink
+        self, services: Needs, request: Request[Any, Any, Any], data: JSONBody[NewLink]
     ) -> dict[str, Any]:
         """Say that a report belongs to a work item: its customer is told of what becomes of it."""
         async with transaction(services.database) as session:
@@ -77,7 +78,9 @@ class LinksController(Controller):
         return found or {}
 
     @delete("/links/{name:str}", summary="Remove a link", status_code=204)
-    async def remove(self, services: Services, request: Request[Any, Any, Any], name: str) -> None:
+    async def remove(
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
+    ) -> None:
         """Take a link away; it does not come back by itself."""
         async with transaction(services.database) as session:
             if not await admin.unlink(session, number(name, "ln")):
@@ -85,12 +88,12 @@ class LinksController(Controller):
             await admin.audit(session, request.state["actor"], "link.remove", name)
 
     @get("/things", summary="List things")
-    async def things(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def things(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: system, connection, kind, key, q (in the title)."""
         return await page(services, request, "things")
 
     @get("/things/{name:str}", summary="Show a thing")
-    async def thing(self, services: Services, name: str) -> dict[str, Any]:
+    async def thing(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Return one thing: what it is linked with, what happened to it, who was told."""
         found = await explain(services.database, f"nd_{number(name, 'nd')}")
         if found is None:

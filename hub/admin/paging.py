@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request
 from msgspec import Meta
 
-from hub.runtime.services import Services
+from hub.admin.needs import Needs
 from hub.sdk.errors import InvalidInput
 from hub.store import lists
 
@@ -25,7 +25,7 @@ class Page(msgspec.Struct, kw_only=True):
     ]
 
 
-async def page(services: Services, request: Request[Any, Any, Any], name: str) -> Page:
+async def page(services: Needs, request: Request[Any, Any, Any], name: str) -> Page:
     """Return the page that the request's `cursor`, `limit` and filters ask for. Raises `InvalidInput`."""
     query = request.query_params
     raw = query.get("limit", "50")

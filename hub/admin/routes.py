@@ -7,22 +7,23 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
+from hub.admin.needs import Needs
 from hub.admin.paging import Page, number
 from hub.admin.problems import invalid, missing
 from hub.route.check import check_route, read_route
 from hub.route.definition import LINK, Route
 from hub.route.stage import dry_run
-from hub.runtime.services import Services
 from hub.sdk.errors import InvalidInput
 from hub.store import admin
 from hub.store.connections import Connection
 from hub.store.pool import NameTaken, Row, transaction
 
 VendorCheck = Annotated[
-    bool, Parameter(description="Also ask the vendors whether they would take the steps' inputs")
+    bool,
+    QueryParameter(description="Also ask the vendors whether they would take the steps' inputs"),
 ]
 
 
@@ -60,7 +61,7 @@ class RoutesController(Controller):
     tags = ("routes",)
 
     @get(summary="List routes")
-    async def list_all(self, services: Services, limit: int = 200) -> Page:
+    async def list_all(self, services: Needs, limit: FromQuery[int] = 200) -> Page:
         """Return every route in the order they run."""
         async with transaction(services.database) as session:
             rows = await admin.routes(session)
@@ -69,9 +70,9 @@ class RoutesController(Controller):
     @post(summary="Create a route")
     async def create(
         self,
-        services: Services,
+        services: Needs,
         request: Request[Any, Any, Any],
-        data: dict[str, Any],
+        data: JSONBody[dict[str, Any]],
         vendor_check: VendorCheck = True,
     ) -> RouteView:
         """Store a route after all others. 422 names every faulty field and its mend."""
@@ -93,14 +94,14 @@ class RoutesController(Controller):
         return _view(_there(row, route.name))
 
     @get("/{name:str}", summary="Show a route")
-    async def show(self, services: Services, name: str) -> RouteView:
+    async def show(self, services: Needs, name: FromPath[str]) -> RouteView:
         """Return one route by its name or id."""
         async with transaction(services.database) as session:
             return _view(_there(await admin.route(session, name), name))
 
     @put("/{name:str}", summary="Replace a route")
     async def replace(
-        self, services: Services, request: Request[Any, Any, Any], name: str, data: dict[str, Any],
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str], data: JSONBody[dict[str, Any]],
         vendor_check: VendorCheck = True,
     ) -> RouteView:  # fmt: skip
         """Store a route's new definition as its next version."""
@@ -120,7 +121,9 @@ class RoutesController(Controller):
         return _view(row)
 
     @delete("/{name:str}", summary="Delete a route", status_code=204)
-    async def remove(self, services: Services, request: Request[Any, Any, Any], name: str) -> None:
+    async def remove(
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
+    ) -> None:
         """Delete a route; what it delivered stays readable."""
         async with transaction(services.database) as session:
             row = _there(await admin.route(session, name), name)
@@ -136,20 +139,22 @@ class RoutesController(Controller):
 
     @post("/{name:str}/enable", summary="Switch a route on", status_code=200)
     async def enable(
-        self, services: Services, request: Request[Any, Any, Any], name: str
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
     ) -> RouteView:
         """Let the route run on events from now on."""
         return await _switch(services, request, name, enabled=True)
 
     @post("/{name:str}/disable", summary="Switch a route off", status_code=200)
     async def disable(
-        self, services: Services, request: Request[Any, Any, Any], name: str
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
     ) -> RouteView:
         """Let the route rest; what it has planned still leaves."""
         return await _switch(services, request, name, enabled=False)
 
     @post("/order", summary="Order the routes", status_code=200)
-    async def order(self, services: Services, request: Request[Any, Any, Any], data: Order) -> Page:
+    async def order(
+        self, services: Needs, request: Request[Any, Any, Any], data: JSONBody[Order]
+    ) -> Page:
         """Put the named routes first, in this order."""
         async with transaction(services.database) as session:
             known = {row["name"] for row in await admin.routes(session)}
@@ -173,7 +178,7 @@ class RoutesController(Controller):
         return Page(items=[_view(row) for row in rows], next=None)
 
     @post("/dry-run", summary="Try a route on a stored event", status_code=200)
-    async def try_out(self, services: Services, data: DryRun) -> dict[str, Any]:
+    async def try_out(self, services: Needs, data: JSONBody[DryRun]) -> dict[str, Any]:
         """Say what matches, on which clause not, and what would be sent. Nothing is stored or sent."""
         if data.route is not None:
             route = await _checked(services, data.route, vendor_check=False)
@@ -191,7 +196,7 @@ class RoutesController(Controller):
         return found
 
 
-async def _checked(services: Services, document: Mapping[str, Any], *, vendor_check: bool) -> Route:
+async def _checked(services: Needs, document: Mapping[str, Any], *, vendor_check: bool) -> Route:
     """Read and check a route. Raises the `Problem` that names every fault."""
     route = read_route(document)
     if isinstance(route, InvalidInput):
@@ -207,7 +212,7 @@ async def _checked(services: Services, document: Mapping[str, Any], *, vendor_ch
 
 
 async def _vendor_faults(
-    services: Services, route: Route, connections: Mapping[str, Connection]
+    services: Needs, route: Route, connections: Mapping[str, Connection]
 ) -> list[InvalidInput]:
     faults: list[InvalidInput] = []
     for index, step in enumerate(route.steps):
@@ -220,7 +225,7 @@ async def _vendor_faults(
 
 
 async def _switch(
-    services: Services, request: Request[Any, Any, Any], name: str, *, enabled: bool
+    services: Needs, request: Request[Any, Any, Any], name: str, *, enabled: bool
 ) -> RouteView:
     async with transaction(services.database) as session:
         row = _there(await admin.route(session, name), name)

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from hub import __version__
+from hub.admin.needs import Needs
 from hub.admin.paging import Page, number, page
 from hub.admin.problems import invalid, missing
-from hub.runtime.services import Services
 from hub.sdk.errors import InvalidInput
 from hub.sdk.registry import Available
 from hub.store import admin, apikeys, lists
@@ -52,7 +53,7 @@ class HealthController(Controller):
     tags = ("health",)
 
     @get(opt={"open": True}, summary="Health", security=[])
-    async def health(self, services: Services) -> Response[Health]:
+    async def health(self, services: Needs) -> Response[Health]:
         """Return the state of each part; 503 while PostgreSQL is away. Needs no key."""
         checks: dict[str, Check] = {}
         try:
@@ -110,7 +111,7 @@ class SystemController(Controller):
         return {"id": f"ak_{key['id']}", "name": key["name"], "role": key["role"]}
 
     @get("/integrations", summary="List integrations")
-    async def integrations(self, services: Services) -> Page:
+    async def integrations(self, services: Needs) -> Page:
         """Return what can be connected, and what cannot be used with its reason."""
         items = [_integration(item) for item in services.registry.values()]
         items += [
@@ -120,7 +121,7 @@ class SystemController(Controller):
         return Page(items=items, next=None)
 
     @get("/integrations/{name:str}", summary="Show an integration")
-    async def integration(self, services: Services, name: str) -> dict[str, Any]:
+    async def integration(self, services: Needs, name: FromPath[str]) -> dict[str, Any]:
         """Return an integration's manifest: config schema, events, actions with their inputs."""
         available = services.registry.get(name)
         if available is None:
@@ -128,12 +129,12 @@ class SystemController(Controller):
         return {"state": "ok", **msgspec.to_builtins(available.manifest)}
 
     @get("/audit", summary="List the audit log")
-    async def audit(self, services: Services, request: Request[Any, Any, Any]) -> Page:
+    async def audit(self, services: Needs, request: Request[Any, Any, Any]) -> Page:
         """Return a page, newest first. Filters: actor, action, object, since, until."""
         return await page(services, request, "audit")
 
     @get("/api-keys", summary="List API keys")
-    async def keys(self, services: Services) -> Page:
+    async def keys(self, services: Needs) -> Page:
         """Return the live keys; their values are not stored."""
         async with transaction(services.database) as session:
             rows = await apikeys.live(session)
@@ -141,7 +142,7 @@ class SystemController(Controller):
 
     @post("/api-keys", summary="Make an API key")
     async def make_key(
-        self, services: Services, request: Request[Any, Any, Any], data: NewKey
+        self, services: Needs, request: Request[Any, Any, Any], data: JSONBody[NewKey]
     ) -> dict[str, Any]:
         """Return a new key; its value is shown this once."""
         try:
@@ -162,7 +163,7 @@ class SystemController(Controller):
 
     @delete("/api-keys/{name:str}", summary="Revoke an API key", status_code=204)
     async def revoke_key(
-        self, services: Services, request: Request[Any, Any, Any], name: str
+        self, services: Needs, request: Request[Any, Any, Any], name: FromPath[str]
     ) -> None:
         """End a key at once."""
         async with transaction(services.database) as session:

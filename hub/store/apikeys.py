@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from hub.store.pool import Database, Session, transaction
+from hub.store.pool import Database, Session, away_as_error, transaction
 
 PREFIX = "hub_"
 _OWNER = "owner"
@@ -20,12 +20,13 @@ def digest(key: str) -> bytes:
 
 
 async def find(database: Database, key: str) -> dict[str, Any] | None:
-    """Return the live key with this value: id, name, role."""
-    row = await database.fetchrow(
-        "update api_keys set last_used_at = now() where hash = $1 and revoked_at is null "
-        "returning id, name, role",
-        digest(key),
-    )
+    """Return the live key with this value: id, name, role. Raises `StoreAway`."""
+    async with away_as_error():
+        row = await database.fetchrow(
+            "update api_keys set last_used_at = now() where hash = $1 and revoked_at is null "
+            "returning id, name, role",
+            digest(key),
+        )
     return None if row is None else dict(row)
 
 
