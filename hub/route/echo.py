@@ -23,6 +23,8 @@ MOST_WRITES = 20
 """Writes on one object within a minute, after which the hub's own events are not routed."""
 _MINUTE = timedelta(minutes=1)
 _NEAR = timedelta(seconds=15)
+# A loop turns within seconds; what people do an hour later on the same object is no part of one.
+_CHAIN = timedelta(minutes=5)
 # Without a known account only the words speak, and only for as long as a webhook usually takes.
 _UNSIGNED = timedelta(minutes=10)
 
@@ -79,7 +81,8 @@ def judge(
     if ours and newest is not None and not any(said) and at - newest.at < _NEAR:
         reason = f"the hub's account did it right after dl_{newest.delivery_id}"
         return Verdict(True, reason, newest, newest.hop + 1)  # noqa: FBT003
-    if newest is not None and (ours or account is None or not actor):
+    chained = newest is not None and at - newest.at < _CHAIN
+    if newest is not None and chained and (ours or account is None or not actor):
         return Verdict(False, "", newest, newest.hop + 1)  # noqa: FBT003
     return NOT_OURS
 

@@ -21,7 +21,7 @@ MAX_DEPTH: Final = 10
 ATTACHMENT: Final = "[attachment]"
 """Stands for an image or a file that has no address another tool could open."""
 
-TODO, DONE = "\N{BALLOT BOX}", "\N{BALLOT BOX WITH CHECK}"
+OPEN, DONE = "\N{BALLOT BOX}", "\N{BALLOT BOX WITH CHECK}"
 """Begin a task's text in formats that have no task lists of their own."""
 
 STRONG, EM, STRIKE, CODE = "strong", "em", "strike", "code"
@@ -294,7 +294,7 @@ def mark_tasks(listing: Listing) -> None:
             ("[ ]", False),
             ("[x]", True),
             ("[X]", True),
-            (TODO, False),
+            (OPEN, False),
             (DONE, True),
         ):
             if span.text.startswith(f"{box} ") and not span.marks and not span.link:

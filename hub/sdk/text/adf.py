@@ -21,7 +21,7 @@ from hub.sdk.text._tree import (
     NO_MARKS,
     STRIKE,
     STRONG,
-    TODO,
+    OPEN,
     Block,
     Code,
     Heading,
@@ -113,7 +113,7 @@ def _inner(blocks: Iterable[Block]) -> list[object]:  # noqa: PLR0912 - a case a
 def _item(item: Item) -> object:
     blocks = list(item.blocks)
     if item.done is not None:
-        box = Span(f"{DONE if item.done else TODO} ")
+        box = Span(f"{DONE if item.done else OPEN} ")
         if blocks and isinstance(blocks[0], Paragraph):
             blocks[0] = Paragraph([box, *blocks[0].spans])
         else:

@@ -19,7 +19,7 @@ from hub.sdk.text._tree import (
     MAX_DEPTH,
     STRIKE,
     STRONG,
-    TODO,
+    OPEN,
     Block,
     Code,
     Heading,
@@ -80,7 +80,7 @@ def _block(block: Block) -> str:
 
 
 def _item(item: Item) -> str:
-    box = "" if item.done is None else f"{DONE if item.done else TODO} "
+    box = "" if item.done is None else f"{DONE if item.done else OPEN} "
     first = item.blocks[0] if item.blocks else None
     if isinstance(first, Paragraph):
         # The first paragraph goes without its tag, as in the lists that people write.

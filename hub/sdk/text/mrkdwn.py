@@ -17,7 +17,7 @@ from hub.sdk.text._tree import (
     EM,
     STRIKE,
     STRONG,
-    TODO,
+    OPEN,
     Block,
     Code,
     Delimiter,
@@ -89,7 +89,7 @@ def _block(block: Block, *, quoted: bool) -> str:
 
 
 def _item(item: Item, *, quoted: bool) -> str:
-    box = "" if item.done is None else f"{DONE if item.done else TODO} "
+    box = "" if item.done is None else f"{DONE if item.done else OPEN} "
     text = box + "\n".join(_parts(item.blocks, quoted=quoted))
     return text.replace("\n", f"\n{_INDENT}")
 
