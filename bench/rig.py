@@ -155,7 +155,9 @@ async def sink() -> Any:
     found = Sink()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):
             while True:
                 top = await reader.readuntil(b"\r\n\r\n")
                 lower = top.lower()
