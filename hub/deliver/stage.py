@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,6 +45,8 @@ _HEADS = 20
 _MOST_TRIES = 250
 _IDLE_SECONDS = 1.0
 _ASK_SECONDS = 60.0
+_MOST_WORDS = 400
+_TITLES = ("summary", "title", "subject")
 _NAMES = {
     Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
     AuthFailed: "auth_failed", Unknown: "unknown",
@@ -315,35 +317,32 @@ def _target(action: ActionManifest, due: Due) -> str:
 
 
 def _words(action: ActionManifest, due: Due) -> tuple[str, ...]:
-    """Return the words an echo is recognised by: the texts written, else the plain values."""
-    texts = [str(due.inputs[name]) for name in action.text_inputs() if due.inputs.get(name)]
-    if action.creates or not texts:
+    """Return the words an echo is recognised by.
+
+    The texts that were written, with the title of what is created before them; for an action
+    without texts (a status, a tag) its plain values.
+    """
+    marked = action.text_inputs()
+    texts = [str(due.inputs[name]) for name in marked if due.inputs.get(name)]
+    if texts and action.creates:
+        titles = (str(due.inputs[name]) for name in _TITLES if due.inputs.get(name))
+        texts = [*list(titles)[:1], *texts]
+    if not texts:
         own = action.target.input if action.target else ""
-        plain = [
-            str(value) for name, value in due.inputs.items()
-            if name != own and name not in action.text_inputs() and isinstance(value, str)
-        ]  # fmt: skip
-        texts = (
-            ([plain_title] if (plain_title := _title(due.inputs)) else []) + texts
-            if action.creates and texts
-            else plain
-        )
-    return fingerprint(" ".join(texts))[:400]
-
-
-def _title(inputs: Mapping[str, Any]) -> str:
-    return next(
-        (str(inputs[name]) for name in ("summary", "title", "subject") if inputs.get(name)), ""
-    )
+        texts = [
+            value for name, value in due.inputs.items() if name != own and isinstance(value, str)
+        ]
+    return fingerprint(" ".join(texts))[:_MOST_WORDS]
 
 
 def _read(outcome: Outcome, record: Record, due: Due, number: int, action: ActionManifest) -> Ended:
     """Turn an outcome into what is stored."""
     attempts, waits, wait, state = due.attempts, due.waits, 0.0, "dead"
-    uncertain = False
+    # Whatever is in doubt stays so until an answer settles it, also over a replay by hand.
+    uncertain = due.uncertain
     reason = getattr(outcome, "reason", "") or getattr(outcome, "note", "")
     if isinstance(outcome, (Delivered, Nothing)):
-        state = "delivered"
+        state, uncertain = "delivered", False
     elif isinstance(outcome, AuthFailed):
         state = "pending"
     elif isinstance(outcome, (RetryLater, Unknown)):
