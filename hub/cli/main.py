@@ -36,7 +36,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except HubError as error:
         _errors.print(f"[red]error[/red] {error}", soft_wrap=True)
