@@ -387,7 +387,7 @@ class Sandbox(Base):
     def _fields(self, issue: dict[str, Any]) -> dict[str, Any]:
         resolution = {"name": issue["resolution"]} if issue["resolution"] else None
         return {
-            "summary": issue["summary"], "description": issue["description"], "status": _status(issue["status"]),
+            "summary": issue["summary"], "description": plain(issue["description"]), "status": _status(issue["status"]),
             "resolution": resolution, "issuetype": {"id": _TYPES[issue["type"]], "name": issue["type"]},
             "project": {"id": "10000", "key": "APP", "name": "App"}, "priority": {"name": issue["priority"]},
             "labels": issue["labels"], "assignee": None, "reporter": _PEOPLE.get(issue["author"], _HUB),
