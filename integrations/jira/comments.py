@@ -20,10 +20,13 @@ def _true(call: Call, name: str) -> bool:
 def add_comment(call: Call) -> Sending:
     """Comment on an issue. In a service project `public` says that the customer reads it."""
     key = call.text("issue")
-    properties = [{"key": MARKER, "value": {"marker": call.marker}}]
-    if "public" in call.inputs or "internal" in call.inputs:
-        internal = _true(call, "internal") or not _true(call, "public")
-        properties.append({"key": "sd.public.comment", "value": {"internal": internal}})
+    # A service project shows a comment to its customer unless this says otherwise; elsewhere the
+    # property means nothing.
+    internal = _true(call, "internal") or not _true(call, "public")
+    properties = [
+        {"key": MARKER, "value": {"marker": call.marker}},
+        {"key": "sd.public.comment", "value": {"internal": internal}},
+    ]
     body = {"body": to_adf(shorten(call.text("body"), TEXT_LIMIT)), "properties": properties}
     response = yield Request(method="POST", path=f"/issue/{quote(key)}/comment", json=body)
     if not response.ok:

@@ -17,6 +17,7 @@ from hub.sdk import (
     Probing,
     Request,
     Response,
+    RetryLater,
     Sending,
     failed,
     quote,
@@ -25,7 +26,7 @@ from hub.sdk.events import Ref
 
 MARKER = "hub.origin"
 """The entity property in which what the hub makes carries its marker. People do not see it."""
-_CANDIDATES = 15
+_CANDIDATES = 20
 _COMMENTS = 50
 
 
@@ -78,7 +79,8 @@ def find_created(call: Call) -> Finding:
     response = yield search(jql, ["summary"], most=_CANDIDATES)
     if not response.ok:
         return failed(response)
-    for found in list(response.payload()["issues"])[:_CANDIDATES]:
+    newest = list(response.payload()["issues"])[:_CANDIDATES]
+    for found in newest:
         ref = issue(found, call)
         response = yield Request(
             method="GET", path=f"/issue/{quote(ref.id)}/properties/{quote(MARKER)}"
@@ -89,6 +91,9 @@ def find_created(call: Call) -> Finding:
             return failed(response)
         if response.payload()["value"]["marker"].opt_str() == call.marker:
             return Delivered(ref=ref, written=(ref,), note="found by its marker")
+    if len(newest) == _CANDIDATES:
+        reason = f"it is not among the {_CANDIDATES} newest issues of the hub, and there are more"
+        return RetryLater(reason=reason)
     return None
 
 

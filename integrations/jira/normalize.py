@@ -89,7 +89,7 @@ def _status(fields: Payload, context: Context) -> Status:
     name = status["name"].opt_str() or ""
     resolution = fields["resolution"]["name"].opt_str() or ""
     # "Won't Do" has the category done as well, and must not be told as shipped.
-    canceled = context.config.get("canceled_resolutions") or _CANCELED
+    canceled = context.config.get("canceled_resolutions", _CANCELED)
     if category == "done" and resolution in canceled:
         category = "canceled"
     return Status(name=name, category=category)
@@ -120,7 +120,8 @@ def _time(payload: Payload, context: Context) -> datetime:
     """Return when it happened: Jira stamps every webhook with the change's own time."""
     if payload["timestamp"]:
         return payload["timestamp"].unix_millis()
-    return context.received_at
+    updated = payload["issue"]["fields"]["updated"]
+    return updated.iso_time() if updated else context.received_at
 
 
 def _created(payload: Payload, context: Context) -> tuple[Event, ...]:
@@ -170,15 +171,16 @@ def _deleted(payload: Payload, context: Context) -> tuple[Event, ...]:
     )
 
 
-def _visibility(comment: Payload) -> Visibility:
+def _visibility(comment: Payload, issue: Payload) -> Visibility:
     """Return who may read a comment: restricted ones stay where they are.
 
-    Only a service project says of a comment that its customer reads it (`jsdPublic`); elsewhere a
-    comment is the company's.
+    Only a service project has customers who read comments. `jsdPublic` is true elsewhere as well,
+    so without a project that says it is one, a comment is the company's.
     """
     if comment["visibility"]:
         return "private"
-    return "public" if comment["jsdPublic"].opt_bool() is True else "team"
+    service = issue["fields"]["project"]["projectTypeKey"].opt_str() == "service_desk"
+    return "public" if service and comment["jsdPublic"].opt_bool() is True else "team"
 
 
 def _comment(*, edited: bool) -> Any:
@@ -193,7 +195,9 @@ def _comment(*, edited: bool) -> Any:
             **_common(payload, context),
             actor=_actor(author or payload["user"]),
             refs=(subject, ref),
-            comment=Text(text=markdown(comment["body"]), visibility=_visibility(comment)),
+            comment=Text(
+                text=markdown(comment["body"]), visibility=_visibility(comment, payload["issue"])
+            ),
             comment_ref=ref,
             edited=edited,
         )
@@ -205,7 +209,8 @@ def _comment(*, edited: bool) -> Any:
 def _comment_time(payload: Payload, context: Context) -> datetime:
     if payload["timestamp"]:
         return payload["timestamp"].unix_millis()
-    stamp = payload["comment"]["updated"]
+    comment = payload["comment"]
+    stamp = comment["updated"] or comment["created"]
     return stamp.iso_time() if stamp else context.received_at
 
 

@@ -398,6 +398,8 @@ class Sandbox(Base):
         fields = self._fields(issue)
         if event.startswith("comment"):
             # Comment events carry a reduced issue and no `user`.
+            shown_to = "service_desk" if "jsdPublic" in more["comment"] else "software"
+            fields["project"]["projectTypeKey"] = shown_to
             fields = {
                 name: fields[name]
                 for name in ("summary", "issuetype", "project", "priority", "status", "assignee")

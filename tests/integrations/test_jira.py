@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Generator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from hub.sdk.http import Request
 from integrations.jira import integration
 from integrations.jira.sandbox import Sandbox
 
+SAMPLES = Path(__file__).parents[2] / "integrations" / "jira" / "samples"
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 CONFIG = {"site": "acme.atlassian.net", "projects": ["APP"]}
 
@@ -259,3 +261,30 @@ def test_private_and_public_comments_are_told_apart(site: Sandbox) -> None:
         "team",
         "team",
     ]
+
+
+def test_the_public_flag_of_a_software_project_makes_nothing_public() -> None:
+    """Jira sets it there too; taken at its word, it would send engineers' words to customers."""
+    sample = json.loads(
+        (SAMPLES / "comment_created__software_public_flag" / "events.json").read_bytes()
+    )
+    assert sample[0]["data"]["comment"]["visibility"] == "team"
+
+
+def test_a_comment_is_internal_in_a_service_project_unless_it_is_meant_for_the_customer(
+    site: Sandbox,
+) -> None:
+    _create(site)
+    run = integration.actions["add_comment"].run
+    for inputs, internal in (
+        ({}, True),
+        ({"public": True}, False),
+        ({"public": False}, True),
+        ({"internal": True}, True),
+    ):
+        _drive(site, run(_call(issue="APP-1", body="x", **inputs)))
+        properties = {
+            p["key"]: p["value"]
+            for p in site.state["issues"]["APP-1"]["comments"][-1]["properties"]
+        }
+        assert properties["sd.public.comment"] == {"internal": internal}
