@@ -72,6 +72,14 @@ def _family(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def _words(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty for one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def _gone(processes: list[psutil.Process], seconds: float = 15) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not alive
@@ -84,14 +92,14 @@ def test_ctrl_c_stops_everything_a_killed_worker_is_started_again_and_the_second
     with _up(environ) as process:
         _ready(environ)
         family = _family(process.pid)
-        names = " ".join(" ".join(p.cmdline()) for p in family)
+        names = " ".join(" ".join(_words(p)) for p in family)
         for part in ("postgres", "redis-server", "hub.cli web", "hub.cli worker"):
             assert part in names
-        worker = next(p for p in family if p.cmdline()[-1] == "worker")
+        worker = next(p for p in family if _words(p)[-1:] == ["worker"])
         worker.kill()
         deadline = time.monotonic() + 10
         while not any(
-            p.cmdline()[-1:] == ["worker"] and p.pid != worker.pid for p in _alive(process.pid)
+            _words(p)[-1:] == ["worker"] and p.pid != worker.pid for p in _alive(process.pid)
         ):
             assert time.monotonic() < deadline, "the worker was not started again"
             time.sleep(0.05)
