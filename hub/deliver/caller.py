@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from hub.sdk.actions import (
     Rejected,
     RetryLater,
     Unknown,
+    exhausted_for,
     unreadable,
 )
 from hub.sdk.errors import HubError, InvalidInput, MalformedPayload
@@ -56,6 +57,11 @@ class Record:
     calls: list[dict[str, Any]] = field(default_factory=list)
     wrote: bool = False
     """Whether a request that could change something has left."""
+    withheld: bool = False
+    """Whether a request was not sent because `may_send` said no, before any had left."""
+    limited_for: float = 0.0
+    """Seconds for which the vendor's own headers say that no more calls are left."""
+    may_send: Callable[[], bool] | None = None
 
 
 class Caller:
@@ -80,13 +86,15 @@ class Caller:
             self._client = None
 
     async def act(
-        self, connection: Connection, action: str, call: Call, *, find_first: bool = False
-    ) -> tuple[Outcome, Record]:
+        self, connection: Connection, action: str, call: Call, *, find_first: bool = False,
+        may_send: Callable[[], bool] | None = None,
+    ) -> tuple[Outcome, Record]:  # fmt: skip
         """Run one action once. With `find_first`, look up what an earlier attempt may have made.
 
-        Never raises for anything a vendor or an integration does.
+        `may_send` is asked before each request; its no ends the action. Never raises for anything
+        a vendor or an integration does.
         """
-        record = Record()
+        record = Record(may_send=may_send)
         available = self._registry.get(connection.integration)
         sends = None if available is None else available.manifest.sends
         code = None if available is None else available.code.actions.get(action)
@@ -180,6 +188,13 @@ class Caller:
         if self._limits is not None:
             limit = sends.rate_limit
             await self._limits.pace(connection.id, requests=limit.requests, seconds=limit.seconds)
+        if record.may_send is not None and not record.may_send():
+            record.withheld = not record.wrote
+            raise _Ended(
+                Unknown(reason="the worker stopped between two calls")
+                if record.wrote
+                else RetryLater(reason="the worker stopped", effect=False)
+            )
         note: dict[str, Any] = {"method": request.method, "url": _masked(url, connection)}
         if content:
             note["body"] = _masked(
@@ -200,6 +215,8 @@ class Caller:
             ms=round((time.perf_counter() - began) * 1000, 1),
             answer=_masked(response.excerpt(_EXCERPT), connection),
         )
+        if (wait := exhausted_for(response, now=datetime.now(UTC))) is not None:
+            record.limited_for = max(record.limited_for, wait)
         return response
 
     async def _exchange(

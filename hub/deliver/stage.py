@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from http import HTTPStatus
 
 import msgspec
 
@@ -30,23 +31,21 @@ from hub.sdk.actions import (
 )
 from hub.sdk.events import Ref
 from hub.sdk.integration import ActionManifest
-from hub.sdk.text import fingerprint
-from hub.store import deliveries, graph
+from hub.store import graph, lanes
 from hub.store.admin import set_account
 from hub.store.connections import Connection, Connections, park, pause
-from hub.store.deliveries import Due, Ended, Lane, Started
 from hub.store.graph import Thing
-from hub.store.pool import Database, StoreAway, transaction
+from hub.store.lanes import Due, Ended, Taken
+from hub.store.pool import Database, Session, StoreAway, away_as_error, transaction
 
 _log = logging.getLogger(__name__)
-_MOST_LANES = 64
-_MOST_EACH = 16
-_HEADS = 20
+_MOST_LANES = 128
+_MOST_EACH = 64
 _MOST_TRIES = 250
 _IDLE_SECONDS = 1.0
 _ASK_SECONDS = 60.0
-_MOST_WORDS = 400
-_TITLES = ("summary", "title", "subject")
+_STOP_SECONDS = 8.0
+_LONGEST_PARK = 3600.0
 _NAMES = {
     Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
     AuthFailed: "auth_failed", Unknown: "unknown",
@@ -56,12 +55,12 @@ _NAMES = {
 class Deliverer:
     """Works on lanes until stopped. Several may run, in one process or many.
 
-    `on_step_done` is called when another step waited for a delivery that has ended.
+    Set `on_step_done`: it is given the deliveries that ended and that other steps may wait for.
     """
 
     def __init__(
         self, database: Database, connections: Connections, caller: Caller, *, worker: str,
-        instance: str, lease_seconds: float, on_step_done: Callable[[], None],
+        instance: str, lease_seconds: float,
     ) -> None:  # fmt: skip
         self._database = database
         self._connections = connections
@@ -69,14 +68,14 @@ class Deliverer:
         self._worker = worker
         self._instance = instance
         self._lease = lease_seconds
-        self._on_step_done = on_step_done
-        self._start: Batcher[Started, bool] = Batcher(self._start_batch)
-        self._finish: Batcher[tuple[Ended, Due, Outcome | None], None] = Batcher(self._finish_batch)
-        self._leave: Batcher[Lane, None] = Batcher(self._leave_batch)
+        self.on_step_done: Callable[[Sequence[int]], None] = _nobody_waits
+        self._finish: Batcher[tuple[Ended, Outcome | None], None] = Batcher(self._finish_batch)
         self._poked = asyncio.Event()
         self._asked: dict[int, float] = {}
         self._busy: Counter[int] = Counter()
-        self._lanes: dict[asyncio.Task[None], Lane] = {}
+        self._lanes: dict[asyncio.Task[None], Taken] = {}
+        self._last_served = 0
+        self._held_until = 0.0
         self._stopping = False
 
     def poke(self) -> None:
@@ -101,7 +100,7 @@ class Deliverer:
             await self._end()
 
     def stop(self) -> None:
-        """Take no new lanes; what is being sent ends first."""
+        """Take no new lanes; what is being sent ends first, what has not left yet stays."""
         self._stopping = True
         self._poked.set()
 
@@ -116,16 +115,41 @@ class Deliverer:
             await asyncio.wait(self._lanes, return_when=asyncio.FIRST_COMPLETED)
             return True
         self._poked.clear()
-        lanes = await deliveries.take_lanes(
+        asked = asyncio.get_running_loop().time()
+        taken = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
-            most_each=_MOST_EACH, busy=dict(self._busy),
+            most_each=_MOST_EACH, room=await self._room(), after=self._last_served,
         )  # fmt: skip
-        for lane in lanes:
+        if taken:
+            # A lease counts from before it was asked for, so that it never ends later here.
+            self._held_until = max(self._held_until, asked + self._lease)
+            self._last_served = taken[-1].connection_id
+        for lane in taken:
             self._busy[lane.connection_id] += 1
             task = asyncio.create_task(self._work(lane))
             self._lanes[task] = lane
             task.add_done_callback(self._done)
-        return bool(lanes)
+        return bool(taken)
+
+    async def _room(self) -> dict[int, int]:
+        """Return how many more lanes the connections may give that have fewer than the most.
+
+        A slow connection gives no more than leave within a second or so: what waits for its turn
+        need not be in flight.
+        """
+        room: dict[int, int] = {}
+        for connection in await self._connections.all():
+            available = self._connections.registry.get(connection.integration)
+            sends = None if available is None else available.manifest.sends
+            if sends is None:
+                continue
+            rate = sends.rate_limit.requests / sends.rate_limit.seconds
+            most = min(_MOST_EACH, max(1, math.ceil(rate)))
+            if most < _MOST_EACH:
+                room[connection.id] = most
+        for connection_id, count in self._busy.items():
+            room[connection_id] = max(0, room.get(connection_id, _MOST_EACH) - count)
+        return room
 
     async def _idle(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -142,52 +166,39 @@ class Deliverer:
             _log.log(level, "lane %s of cn_%s was left: %s", lane.lane, lane.connection_id, error,
                      exc_info=None if isinstance(error, StoreAway) else error)  # fmt: skip
 
-    async def _work(self, lane: Lane) -> None:
-        """Send a lane's deliveries in order until its head is not due, or something stops it."""
-        going = True
-        while going and not self._stopping:
-            connection = await self._connections.by_id(lane.connection_id)
-            due = await deliveries.heads(self._database, lane, _HEADS)
-            if connection is None or not connection.runs or not due:
-                break
-            for delivery in due:
-                if self._stopping or delivery.due_at > delivery.now:
-                    going = False
-                    break
-                going = await self._deliver(connection, delivery)
-                if not going:
-                    break
-            going = going and len(due) == _HEADS
-        await self._leave.submit(lane)
-
-    async def _deliver(self, connection: Connection, due: Due) -> bool:
-        """Make one attempt; returns whether the lane may go on."""
+    async def _work(self, lane: Taken) -> None:
+        """Make one attempt for the head of a lane, and give the lane back."""
+        connection = await self._connections.by_id(lane.connection_id)
+        if lane.due is None or connection is None or not connection.runs or not self._may_send():
+            await self._finish.submit((_not_sent(lane), None))
+            return
+        due = lane.due
         action = self._action(connection, due.action)
-        number = due.tries + 1
-        if (refusal := _refusal(action, due)) is not None:
-            await self._end_now(due, number, refusal)
-            return True
-        assert action is not None
-        sure = await self._start.submit(
-            Started(
-                delivery_id=due.id, connection_id=connection.id, lane=due.lane, number=number,
-                target=_target(action, due), action=due.action, words=_words(action, due),
-            )
-        )  # fmt: skip
-        if not sure:
-            return False  # another worker holds the lane by now
+        if action is None or (refusal := _refusal(action, due)):
+            gone = f"the integration has no action {due.action!r} any more"
+            ended = Ended(
+                taken=lane, state="dead", reason=gone if action is None else refusal, attempts=due.attempts, waits=due.waits,
+                uncertain=due.uncertain, maybe_duplicate=due.maybe_duplicate, outcome="refused",
+            )  # fmt: skip
+            await self._finish.submit((ended, None))
+            return
         connection = await self._known(connection)
         call = Call(
             inputs=due.inputs, config=connection.config, account=connection.account,
             marker=f"hub-{self._instance}-{due.id}", now=datetime.now(UTC),
         )  # fmt: skip
         outcome, record = await self._caller.act(
-            connection, due.action, call, find_first=due.uncertain
+            connection, due.action, call, find_first=due.uncertain, may_send=self._may_send
         )
-        ended = _read(outcome, record, due, number, action)
-        await self._apply(connection, outcome)
-        await self._finish.submit((ended, due, outcome))
-        return ended.state != "pending"
+        if record.withheld:
+            await self._finish.submit((_not_sent(lane), None))
+            return
+        await self._apply(connection, outcome, record)
+        await self._finish.submit((_read(outcome, record, lane, due, action), outcome))
+
+    def _may_send(self) -> bool:
+        """Whether the leases surely still hold: a process that was frozen must not send late."""
+        return not self._stopping and asyncio.get_running_loop().time() < self._held_until
 
     async def _known(self, connection: Connection) -> Connection:
         """Return the connection with its account, asked for now if nobody has tested it yet.
@@ -208,134 +219,142 @@ class Deliverer:
         self._connections.forget()
         return dataclasses.replace(connection, account=account)
 
-    async def _apply(self, connection: Connection, outcome: Outcome) -> None:
+    async def _apply(self, connection: Connection, outcome: Outcome, record: Record) -> None:
         """Do what an outcome means for the whole connection."""
+        wait = record.limited_for
         if isinstance(outcome, AuthFailed):
             reason = f"the credentials were refused: {outcome.reason}"
             if await pause(self._database, connection.id, "auth_failed", reason):
                 _log.error("connection %s is paused: %s", connection.name, reason)
             self._connections.forget()
         elif isinstance(outcome, RetryLater) and outcome.limited:
-            until = datetime.now(UTC) + timedelta(seconds=min(outcome.after or 5.0, 3600.0))
+            wait = max(wait, outcome.after or 5.0)
+        if wait > 0:
+            until = datetime.now(UTC) + timedelta(seconds=min(wait, _LONGEST_PARK))
             await park(self._database, connection.id, until)
-
-    async def _end_now(self, due: Due, number: int, reason: str) -> None:
-        """End a delivery that must not be sent."""
-        started = Started(
-            delivery_id=due.id, connection_id=due.connection_id, lane=due.lane, number=number,
-            target="", action=due.action, words=(),
-        )  # fmt: skip
-        if await self._start.submit(started):
-            ended = Ended(
-                delivery_id=due.id, connection_id=due.connection_id, number=number, state="dead",
-                reason=reason, wait=0, attempts=due.attempts, waits=due.waits, uncertain=due.uncertain,
-                maybe_duplicate=due.maybe_duplicate, outcome="refused", status=None, calls=[],
-            )  # fmt: skip
-            await self._finish.submit((ended, due, None))
 
     def _action(self, connection: Connection, name: str) -> ActionManifest | None:
         available = self._connections.registry.get(connection.integration)
         sends = None if available is None else available.manifest.sends
         return None if sends is None else sends.actions.get(name)
 
-    async def _start_batch(self, batch: Sequence[Started]) -> list[bool]:
-        async with transaction(self._database) as session:
-            sure = await deliveries.start(session, self._worker, batch)
-        return [item.delivery_id in sure for item in batch]
-
-    async def _finish_batch(self, batch: Sequence[tuple[Ended, Due, Outcome | None]]) -> list[None]:
-        async with transaction(self._database) as session:
-            ended = await self._with_nodes(session, batch)
-            waited = await deliveries.finish(session, ended)
+    async def _finish_batch(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> list[None]:
+        made = _made(batch)
+        if made:
+            async with transaction(self._database) as session:
+                nodes = await _settle(session, batch, made)
+                waited = await lanes.finish(session, self._worker, nodes)
+        else:
+            async with away_as_error():
+                waited = await lanes.finish(self._database, self._worker, [e for e, _ in batch])
+        await self._count(batch)
         if waited:
-            self._on_step_done()
+            self.on_step_done(waited)
         return [None] * len(batch)
 
-    async def _with_nodes(
-        self, session: Any, batch: Sequence[tuple[Ended, Due, Outcome | None]]
-    ) -> list[Ended]:
-        """Put what was created into the link graph."""
-        made: dict[int, Thing] = {}
-        for ended, due, outcome in batch:
-            if isinstance(outcome, Delivered) and outcome.ref is not None and due.claim_id:
-                ref = outcome.ref
-                made[ended.delivery_id] = Thing(
-                    connection_id=due.connection_id, kind=ref.kind, external_id=ref.id,
-                    key=ref.key, url=ref.url,
-                )  # fmt: skip
-        if not made:
-            return [ended for ended, _, _ in batch]
-        nodes = await graph.save(session, made.values())
-        result: list[Ended] = []
-        for ended, due, _ in batch:
-            thing = made.get(ended.delivery_id)
-            if thing is None or due.claim_id is None:
-                result.append(ended)
+    async def _count(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> None:
+        """Open or close the breakers of connections by how their calls fared."""
+        failed: Counter[int] = Counter()
+        succeeded: set[int] = set()
+        for ended, outcome in batch:
+            place = ended.taken.connection_id
+            if outcome is None or (isinstance(outcome, RetryLater) and outcome.limited):
                 continue
-            node = nodes[thing.names[0]]
-            await graph.settle_claim(session, due.claim_id, node.id)
-            result.append(msgspec.structs.replace(ended, node_id=node.id))
-        return result
-
-    async def _leave_batch(self, batch: Sequence[Lane]) -> list[None]:
-        async with transaction(self._database) as session:
-            await deliveries.leave_lanes(session, self._worker, batch)
-        return [None] * len(batch)
+            if isinstance(outcome, (RetryLater, Unknown)):
+                if ended.status is None or ended.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    failed[place] += 1
+            else:
+                succeeded.add(place)
+        shaky: list[tuple[int, int, bool]] = []
+        for place in failed.keys() | succeeded:
+            connection = await self._connections.by_id(place)
+            # A success says something only after failures.
+            if failed[place] or (connection is not None and connection.failures):
+                shaky.append(
+                    (place, 0 if place in succeeded else failed[place], place in succeeded)
+                )
+        if not shaky:
+            return
+        async with away_as_error():
+            opened = await lanes.fared(self._database, shaky)
+        self._connections.forget()
+        for place in opened:
+            _log.error("cn_%s failed %s times in a row and is left alone for a while; one delivery "
+                       "at a time tries it", place, lanes.BREAKER_FAILURES)  # fmt: skip
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._lease / 4)
             if self._lanes:
+                asked = asyncio.get_running_loop().time()
                 try:
-                    await deliveries.renew(self._database, self._worker, self._lease)
+                    await lanes.renew(self._database, self._worker, self._lease)
+                    self._held_until = asked + self._lease
                 except StoreAway as error:
                     _log.warning("leases could not be renewed: %s", error)
 
     async def _end(self) -> None:
         if self._lanes:
-            await asyncio.wait(self._lanes, timeout=8)
+            await asyncio.wait(self._lanes, timeout=_STOP_SECONDS)
         with contextlib.suppress(StoreAway):
-            await deliveries.give_back(self._database, self._worker)
+            await lanes.give_back(self._database, self._worker)
 
 
-def _refusal(action: ActionManifest | None, due: Due) -> str | None:
-    """Return why a delivery must not leave, if so."""
-    if action is None:
-        return f"the integration has no action {due.action!r} any more"
+def _nobody_waits(_: Sequence[int]) -> None:
+    """Do nothing: the sweeper lets following steps go on as well."""
+
+
+def _made(batch: Sequence[tuple[Ended, Outcome | None]]) -> dict[int, Thing]:
+    """Return what was created under a claim, by delivery."""
+    made: dict[int, Thing] = {}
+    for ended, outcome in batch:
+        due = ended.taken.due
+        if isinstance(outcome, Delivered) and outcome.ref is not None and due and due.claim_id:
+            ref = outcome.ref
+            made[due.id] = Thing(
+                connection_id=ended.taken.connection_id, kind=ref.kind, external_id=ref.id,
+                key=ref.key, url=ref.url,
+            )  # fmt: skip
+    return made
+
+
+async def _settle(
+    session: Session, batch: Sequence[tuple[Ended, Outcome | None]], made: dict[int, Thing]
+) -> list[Ended]:
+    """Put what was created into the link graph."""
+    nodes = await graph.save(session, made.values())
+    result: list[Ended] = []
+    for ended, _ in batch:
+        due = ended.taken.due
+        thing = made.get(due.id) if due is not None else None
+        if thing is None or due is None or due.claim_id is None:
+            result.append(ended)
+            continue
+        node = nodes[thing.names[0]]
+        await graph.settle_claim(session, due.claim_id, node.id)
+        result.append(msgspec.structs.replace(ended, node_id=node.id))
+    return result
+
+
+def _not_sent(lane: Taken) -> Ended:
+    """Say that nothing left: the delivery is as it was before."""
+    due = lane.due
+    if due is None:
+        return Ended(taken=lane, state="")
+    return Ended(
+        taken=lane, state="pending", attempts=due.attempts, waits=due.waits,
+        uncertain=due.uncertain, maybe_duplicate=due.maybe_duplicate,
+    )  # fmt: skip
+
+
+def _refusal(action: ActionManifest, due: Due) -> str:
+    """Return why a delivery must not leave; empty when it may."""
     if action.audience_of(due.inputs) == "customer" and due.audience != "customer":
         return "the text was not made for a customer to read, and this action reaches one"
-    if due.tries >= _MOST_TRIES:
-        return f"given up after {due.tries} tries"
-    return None
+    return f"given up after {_MOST_TRIES} tries" if due.tries > _MOST_TRIES else ""
 
 
-def _target(action: ActionManifest, due: Due) -> str:
-    """Return the ledger's name of what is written to."""
-    if action.target is not None:
-        return f"{action.target.kind}/{due.inputs.get(action.target.input, '')}"
-    return f"new/{action.creates}" if action.creates else ""
-
-
-def _words(action: ActionManifest, due: Due) -> tuple[str, ...]:
-    """Return the words an echo is recognised by.
-
-    The texts that were written, with the title of what is created before them; for an action
-    without texts (a status, a tag) its plain values.
-    """
-    marked = action.text_inputs()
-    texts = [str(due.inputs[name]) for name in marked if due.inputs.get(name)]
-    if texts and action.creates:
-        titles = (str(due.inputs[name]) for name in _TITLES if due.inputs.get(name))
-        texts = [*list(titles)[:1], *texts]
-    if not texts:
-        own = action.target.input if action.target else ""
-        texts = [
-            value for name, value in due.inputs.items() if name != own and isinstance(value, str)
-        ]
-    return fingerprint(" ".join(texts))[:_MOST_WORDS]
-
-
-def _read(outcome: Outcome, record: Record, due: Due, number: int, action: ActionManifest) -> Ended:
+def _read(outcome: Outcome, record: Record, lane: Taken, due: Due, action: ActionManifest) -> Ended:
     """Turn an outcome into what is stored."""
     attempts, waits, wait, state = due.attempts, due.waits, 0.0, "dead"
     # Whatever is in doubt stays so until an answer settles it, also over a replay by hand.
@@ -366,8 +385,7 @@ def _read(outcome: Outcome, record: Record, due: Due, number: int, action: Actio
     if state == "delivered":
         result = {"ref": msgspec.to_builtins(ref) if ref else None, "after": after}
     return Ended(
-        delivery_id=due.id, connection_id=due.connection_id, number=number, state=state,
-        reason=reason, wait=wait, attempts=attempts, waits=waits, uncertain=uncertain,
+        taken=lane, state=state, reason=reason, wait=wait, attempts=attempts, waits=waits, uncertain=uncertain,
         maybe_duplicate=due.maybe_duplicate or doubtful,
         outcome=_NAMES.get(type(outcome), "unknown"), status=last.get("status"),
         calls=record.calls, result=result,

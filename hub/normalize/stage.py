@@ -79,6 +79,7 @@ def _ended(
 ) -> webhooks.Ended:
     return webhooks.Ended(
         webhook_id=webhook.id,
+        day=webhook.day,
         state=state,
         reason=json.clean_text(reason)[:_REASON_LIMIT],
         events=events,

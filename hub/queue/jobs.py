@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 _AWAY = (RedisError, OSError, TimeoutError)
 _JOB = "advance"
 QUEUE = "hub:jobs"
+EVERYTHING = 0
+"""In place of a connection's number: look at what waits whatever its connection."""
 _SPACING_SECONDS = 0.01
 
 Advance = Callable[[Sequence[int]], Awaitable[None]]

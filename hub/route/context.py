@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hub.links.refs import REPORTS
@@ -21,64 +21,99 @@ NAMES = frozenset(
 """Every name a template may start with."""
 
 
-def build(
-    *,
-    event: WaitingEvent,
-    connection: str,
-    route: Route,
-    audience: Audience,
-    systems: Mapping[int, tuple[str, str]],
-    report: Node | None = None,
-    work_item: Node | None = None,
-    steps: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Return the context of one event for one audience.
+class EventView:
+    """An event as templates see it: built once for each audience, however many routes ask.
 
-    `systems` names each connection's (integration, name). `report` and `work_item` are the linked
-    things a fan-out runs over, or the first linked ones. The customer of an event is named to the
-    customer only in an answer to that customer's own report.
+    `systems` names each connection's (integration, name).
     """
-    seen = view(event.type, event.data, audience)
-    data = seen.data
-    withheld = {f"data.{path}": audience for path in seen.withheld}
-    own = event.type.startswith(REPORTS)
-    if own and event.data.get("customer"):
-        customer = event.data["customer"]
-    else:
-        customer = data.get("customer")
-    refs = data.get("refs") or []
+
+    def __init__(
+        self, event: WaitingEvent, connection: str, systems: Mapping[int, tuple[str, str]]
+    ) -> None:
+        self._event = event
+        self._connection = connection
+        self._systems = systems
+        self._bases: dict[Audience, dict[str, Any]] = {}
+
+    def context(
+        self,
+        route: Route,
+        audience: Audience,
+        *,
+        report: Node | None = None,
+        work_item: Node | None = None,
+        steps: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Return the names that a route's templates for this audience may use.
+
+        `report` and `work_item` are the linked things a fan-out runs over, or the first linked
+        ones. The customer of an event is named to the customer only in an answer to that
+        customer's own report.
+        """
+        base = self._bases.get(audience)
+        if base is None:
+            base = self._bases[audience] = self._base(audience)
+        context = dict(base)
+        if report is not None:
+            context["report"] = _thing(report, audience, self._systems)
+        if work_item is not None:
+            context["work_item"] = _thing(work_item, audience, self._systems)
+        if steps:
+            context["steps"] = dict(steps)
+        if route.maps:
+            context["map"] = _mapping(route, base["data"])
+        return context
+
+    def _base(self, audience: Audience) -> dict[str, Any]:
+        event, connection = self._event, self._connection
+        seen = view(event.type, event.data, audience)
+        data = seen.data
+        own = event.type.startswith(REPORTS)
+        customer = (
+            event.data["customer"] if own and event.data.get("customer") else data.get("customer")
+        )
+        refs = data.get("refs") or []
+        time = event.time.isoformat()
+        source = f"/connections/{connection}"
+        return {
+            "event": {
+                "id": f"ev_{event.id}",
+                "type": event.type,
+                "subject": event.subject,
+                "time": time,
+                "source": source,
+                # The whole event as a document, for receivers that take CloudEvents.
+                "document": None if audience == "customer" else {
+                    "specversion": "1.0", "id": f"ev_{event.id}", "type": event.type,
+                    "source": source, "subject": event.subject, "time": time,
+                    "datacontenttype": "application/json", "data": data,
+                },
+            },
+            "data": data,
+            "actor": data.get("actor"),
+            "refs": refs,
+            "subject": refs[0] if refs else None,
+            "customer": customer,
+            "report": None,
+            "work_item": None,
+            "steps": {},
+            "connection": connection,
+            "map": _no_maps,
+            "withheld": {f"data.{path}": audience for path in seen.withheld},
+        }  # fmt: skip
+
+
+def _mapping(route: Route, data: Mapping[str, Any]) -> Callable[[str, object], str]:
     kind, project = str(data.get("kind") or ""), str(data.get("project") or "")
 
     def mapped(name: str, word: object) -> str:
         return map_word(route.maps, name, str(word), project=project, kind=kind)
 
-    return {
-        "event": {
-            "id": f"ev_{event.id}",
-            "type": event.type,
-            "subject": event.subject,
-            "time": event.time.isoformat(),
-            "source": f"/connections/{connection}",
-            # The whole event as a document, for receivers that take CloudEvents.
-            "document": None if audience == "customer" else {
-                "specversion": "1.0", "id": f"ev_{event.id}", "type": event.type,
-                "source": f"/connections/{connection}", "subject": event.subject,
-                "time": event.time.isoformat(), "datacontenttype": "application/json",
-                "data": data,
-            },
-        },
-        "data": data,
-        "actor": data.get("actor"),
-        "refs": refs,
-        "subject": refs[0] if refs else None,
-        "customer": customer,
-        "report": None if report is None else _thing(report, audience, systems),
-        "work_item": None if work_item is None else _thing(work_item, audience, systems),
-        "steps": dict(steps or {}),
-        "connection": connection,
-        "map": mapped,
-        "withheld": withheld,
-    }  # fmt: skip
+    return mapped
+
+
+def _no_maps(name: str, word: object) -> str:
+    return map_word({}, name, str(word))
 
 
 def result_of(

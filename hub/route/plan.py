@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub.route import context as contexts
+from hub.links.ledger import words, writes_to
+from hub.route.context import EventView
 from hub.route.definition import LINK, Route, Step
 from hub.route.render import TemplateFault, render, truth
 from hub.sdk.integration import ActionManifest, Audience, Manifest
@@ -46,6 +47,8 @@ class Todo:
     """(connection, kind, id or key) of what the action writes to."""
     creates: str = ""
     lane: str = ""
+    writes_to: str = ""
+    words: str = ""
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ def plan_event(
     report. One route's fault is that route's alone.
     """
     plan = Plan()
+    seen = EventView(event, source.name, world.systems)
     for compiled in routes:
         route = compiled.route
         decision: dict[str, Any] = {
@@ -101,10 +105,9 @@ def plan_event(
         if route.connections and source.name not in route.connections:
             decision["clause"] = f"connections: {source.name} is not listed"
             continue
-        base = contexts.build(
-            event=event, connection=source.name, route=route, audience="team",
-            systems=world.systems, work_item=work_items[0] if work_items else None,
-            report=reports[0] if reports else None,
+        base = seen.context(
+            route, "team", report=reports[0] if reports else None,
+            work_item=work_items[0] if work_items else None,
         )  # fmt: skip
         try:
             matched = truth(route.when, base, "when")
@@ -137,12 +140,12 @@ def plan_event(
                 route_id=compiled.id, route=route, version=compiled.version, step=route.steps[0],
                 connection_id=0, target=target, report=report, work_item=work_item,
             )  # fmt: skip
-            _steps(event, source, compiled, world, todo, plan, steps)
+            _steps(event, seen, compiled, world, todo, plan, steps)
     return plan
 
 
 def _steps(
-    event: WaitingEvent, source: Connection, compiled: Compiled, world: World, like: Todo, plan: Plan,
+    event: WaitingEvent, seen: EventView, compiled: Compiled, world: World, like: Todo, plan: Plan,
     notes: list[dict[str, Any]],
 ) -> None:  # fmt: skip
     """Plan every step of a route for one target."""
@@ -178,7 +181,7 @@ def _steps(
             todo.state = "blocked"
             todo.reason = f"waits for step {step.after}"
         else:
-            fill(todo, event, source, world, steps={})
+            fill(todo, event, seen, world, steps={})
         if todo.state == "left_out":
             notes.append({"step": step.name, "target": like.target, "clause": todo.reason})
             left_out.add(step.name)
@@ -192,7 +195,7 @@ def _steps(
 def fill(
     todo: Todo,
     event: WaitingEvent,
-    source: Connection,
+    seen: EventView,
     world: World,
     *,
     steps: Mapping[str, Mapping[str, Any]],
@@ -205,10 +208,9 @@ def fill(
     place = f"steps.{step.name}"
 
     def context(audience: Audience) -> dict[str, Any]:
-        return contexts.build(
-            event=event, connection=source.name, route=route, audience=audience,
-            systems=world.systems, report=todo.report, work_item=todo.work_item, steps=steps,
-        )  # fmt: skip
+        return seen.context(
+            route, audience, report=todo.report, work_item=todo.work_item, steps=steps
+        )
 
     team = context("team")
     try:
@@ -249,6 +251,7 @@ def fill(
         todo.state, todo.reason = "dead", str(fault)
         return
     todo.state = "pending"
+    todo.writes_to, todo.words = writes_to(action, todo.inputs), words(action, todo.inputs)
     names = action.lane or ((action.target.input,) if action.target else ())
     todo.lane = "/".join(str(todo.inputs.get(name, "")) for name in names) or event.subject
     if action.target is not None and not action.lane:

@@ -12,7 +12,7 @@ import msgspec
 
 from hub.links.refs import REPORTS, WORK, Places, texts_of
 from hub.route import echo
-from hub.route.context import result_of
+from hub.route.context import EventView, result_of
 from hub.route.definition import LINK, Route
 from hub.route.plan import Compiled, Plan, Todo, World, fill, plan_event
 from hub.sdk.integration import Manifest
@@ -66,7 +66,8 @@ class Router:
             if batch:
                 reason = f"the hub has a fault: {reason}; replay it after an upgrade"
                 await events.decide(
-                    session, [Routed(event_id=batch[0].id, state="failed", reason=reason)]
+                    session,
+                    [Routed(event_id=batch[0].id, day=batch[0].day, state="failed", reason=reason)],
                 )
         return len(batch)
 
@@ -74,17 +75,20 @@ class Router:
         for tried in range(1, _TRIES + 1):
             try:
                 return await self._route(connection, limit)
-            except Collision:
+            except (*Collision, deliveries.OnceTaken):
                 # Another connection's events decided the same thing at the same moment.
                 if tried == _TRIES:
                     raise
         return 0
 
-    async def resume(self, *, limit: int = 100) -> int:
-        """Let steps go on whose earlier step has ended; returns how many. Raises `StoreAway`."""
+    async def resume(self, *, limit: int = 100, after: Sequence[int] | None = None) -> int:
+        """Let steps go on whose earlier step has ended; returns how many. Raises `StoreAway`.
+
+        With `after`, only those that waited for these deliveries.
+        """
         world = await self._world()
         async with transaction(self._database) as session:
-            blocked = await deliveries.unblocked(session, limit)
+            blocked = await deliveries.unblocked(session, limit, after)
             if blocked:
                 await self._resume(session, blocked, world)
         return len(blocked)
@@ -132,7 +136,7 @@ class Router:
             step = route.step(item.step) if route else None
             if source is None or route is None or step is None:
                 await deliveries.release(
-                    session, item.id, state="skipped", connection_id=item.connection_id,
+                    session, item, state="skipped",
                     reason="the route or its step was removed meanwhile",
                 )  # fmt: skip
                 continue
@@ -146,7 +150,7 @@ class Router:
                 if earlier["joined"]:
                     continue  # the one it joined has not been created yet
                 await deliveries.release(
-                    session, item.id, state="skipped", connection_id=item.connection_id,
+                    session, item, state="skipped",
                     reason=f"step {step.after} was skipped: {earlier['reason']}",
                 )  # fmt: skip
                 continue
@@ -160,12 +164,13 @@ class Router:
                 connection_id=item.connection_id, target=item.target,
                 report=nodes.get(item.report_id or 0), work_item=work_item,
             )  # fmt: skip
-            fill(todo, event, source, world, steps=steps)
+            fill(todo, event, EventView(event, source.name, world.systems), world, steps=steps)
             state = "skipped" if todo.state == "left_out" else todo.state
             await _find_lanes(session, [todo])
             await deliveries.release(
-                session, item.id, state=state, reason=todo.reason, lane=todo.lane,
-                inputs=todo.inputs, audience=todo.audience, connection_id=item.connection_id,
+                session, item, state=state, reason=todo.reason, lane=todo.lane,
+                inputs=todo.inputs, audience=todo.audience, writes_to=todo.writes_to,
+                words=todo.words,
             )  # fmt: skip
 
 
@@ -214,7 +219,7 @@ class _Batch:
                     state, reason = "routed", ""
             routed.append(
                 Routed(
-                    event_id=event.id, state=state, reason=reason,
+                    event_id=event.id, day=event.day, state=state, reason=reason,
                     node_id=node.id if node else None, hop=min(verdict.hop, 32_000),
                     echo_of=verdict.write.delivery_id if verdict.write else None,
                     decisions=decisions,
@@ -398,7 +403,8 @@ class _Batch:
         ]
         if not every:
             return
-        known = await deliveries.known(self._session, sorted({event.id for event, _, _ in every}))
+        again = sorted({event.id for event, _, _ in every if event.again})
+        known = await deliveries.known(self._session, again) if again else {}
         new = [
             (event, todo, hop) for event, todo, hop in every
             if (event.id, todo.route_id, todo.step.name, todo.target) not in known
@@ -449,12 +455,13 @@ class _Batch:
                 report = subject.id
             planned.append(
                 deliveries.Planned(
-                    id=delivery_id, event_id=event.id, route_id=todo.route_id,
+                    id=delivery_id, day=event.day, event_id=event.id, route_id=todo.route_id,
                     route=todo.route.name, route_version=todo.version, step=todo.step.name,
                     target=todo.target, connection_id=todo.connection_id, action=todo.step.action,
                     lane=todo.lane, inputs=todo.inputs, audience=todo.audience, state=state,
                     reason=reason, once_key=todo.once_key, claim_id=claim_id, node_id=node_id,
                     depends_on=after if state == "blocked" else None, report_id=report, hop=hop,
+                    writes_to=todo.writes_to, words=todo.words,
                 )
             )  # fmt: skip
         await deliveries.plan(self._session, planned)

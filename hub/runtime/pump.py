@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from hub.deliver.stage import Deliverer
 from hub.normalize.stage import normalize_waiting
+from hub.queue.jobs import EVERYTHING
 from hub.route.stage import Router
 from hub.runtime.services import Services
 from hub.store.connections import Connection
-from hub.store.deliveries import open_strays
+from hub.store.lanes import open_strays
 from hub.store.pool import StoreAway
 from hub.store.webhooks import find_waiting
 
 _log = logging.getLogger(__name__)
 _BATCH = 100
 _SWEEP_SECONDS = 1.0
+_RESUME_SWEEPS = 5
 _STRAY_SWEEPS = 30
 
 
@@ -36,15 +38,26 @@ class Pump:
         self._again: dict[int, bool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._resuming = False
-        self._resume_again = False
+        self._resume_all = False
+        self._ended: list[int] = []
 
     async def advance(self, connection_ids: Iterable[int]) -> None:
-        """Work until these connections have nothing waiting, or somebody else is at it."""
-        await asyncio.gather(*(self._advance(connection_id) for connection_id in connection_ids))
+        """Work until these connections have nothing waiting, or somebody else is at it.
 
-    def resume(self) -> None:
-        """Let steps go on that waited for an earlier one."""
-        self._resume_again = True
+        `EVERYTHING` among them lets steps and deliveries be looked at as well.
+        """
+        wanted = set(connection_ids)
+        if EVERYTHING in wanted:
+            self.resume()
+            self._deliverer.poke()
+        await asyncio.gather(*(self._advance(number) for number in wanted - {EVERYTHING}))
+
+    def resume(self, after: Sequence[int] | None = None) -> None:
+        """Let steps go on that waited for these deliveries, or for any."""
+        if after is None:
+            self._resume_all = True
+        else:
+            self._ended += after
         if not self._resuming:
             self._resuming = True
             self._spawn(self._resume())
@@ -57,7 +70,8 @@ class Pump:
                 rows = await find_waiting(self._services.database)
                 for connection_id in rows:
                     self._spawn(self._advance(connection_id))
-                self.resume()
+                if rounds % _RESUME_SWEEPS == 0:
+                    self.resume()
                 if rounds % _STRAY_SWEEPS == 0:
                     await open_strays(self._services.database)
                 self._deliverer.poke()
@@ -103,9 +117,10 @@ class Pump:
 
     async def _resume(self) -> None:
         try:
-            while self._resume_again:
-                self._resume_again = False
-                while await self._router.resume(limit=_BATCH) == _BATCH:
+            while self._resume_all or self._ended:
+                after = None if self._resume_all else self._ended
+                self._resume_all, self._ended = False, []
+                while await self._router.resume(limit=_BATCH, after=after) == _BATCH:
                     pass
                 self._deliverer.poke()
         except StoreAway as error:

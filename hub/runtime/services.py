@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from hub.deliver.caller import Caller
-from hub.queue.jobs import Queue
+from hub.queue.jobs import EVERYTHING, Queue
 from hub.queue.limits import Limits
 from hub.runtime.settings import Settings
 from hub.sdk import Registry, discover
@@ -35,7 +35,7 @@ class Services:
         """Have every connection's work looked at now (after a resume or a replay)."""
         self.connections.forget()
         self.routes.forget()
-        self.queue.wake([item.id for item in await self.connections.all()])
+        self.queue.wake([EVERYTHING, *(item.id for item in await self.connections.all())])
 
 
 @asynccontextmanager

@@ -24,7 +24,6 @@ async def run_worker(
     """Work until `stop` is set, or SIGTERM or SIGINT comes; what is in flight ends first."""
     stop = stop or _on_signals()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    pumps: list[Pump] = []
     deliverer = Deliverer(
         services.database,
         services.connections,
@@ -32,10 +31,9 @@ async def run_worker(
         worker=name,
         instance=services.instance,
         lease_seconds=services.settings.lease_seconds,
-        on_step_done=lambda: pumps[0].resume(),  # noqa: PLW0108 - it is filled in below
     )
     pump = Pump(services, deliverer)
-    pumps.append(pump)
+    deliverer.on_step_done = pump.resume
     listener = Listener(redis_url, pump.advance, poll_seconds=services.settings.poll_seconds)
     delivering = asyncio.create_task(deliverer.run())
     sweeping = asyncio.create_task(pump.sweep())

@@ -184,7 +184,10 @@ def failed(response: Response, *, reason: str = "", field: str = "") -> Outcome:
     if response.status == 401:  # noqa: PLR2004
         return AuthFailed(reason=said)
     if response.status == _TOO_MANY:
-        return RetryLater(reason=said, after=retry_after(response), limited=True, effect=False)
+        after = retry_after(response)
+        if after is None:
+            after = exhausted_for(response)
+        return RetryLater(reason=said, after=after, limited=True, effect=False)
     if response.status in _TRANSIENT or response.status >= 500:  # noqa: PLR2004
         return RetryLater(reason=said, after=retry_after(response))
     if 300 <= response.status < 400:  # noqa: PLR2004
@@ -211,6 +214,53 @@ def retry_after(response: Response, *, now: datetime | None = None) -> float | N
         return max(0.0, (until - base).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+_RESETS = (
+    "ratelimit-reset",
+    "x-ratelimit-reset",
+    "x-rate-limit-reset",
+    "x-ratelimit-requests-reset",
+)
+_REMAINS = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining",
+            "x-ratelimit-requests-remaining")  # fmt: skip
+_MILLISECONDS, _EPOCH = 1e11, 1e8
+
+
+def exhausted_for(response: Response, *, now: datetime | None = None) -> float | None:
+    """Return the seconds until calls are allowed again, when the answer says that none are left.
+
+    Reads `X-RateLimit-Remaining` and `X-RateLimit-Reset` in the forms in use: seconds from now
+    (RateLimit headers of the IETF draft), seconds or milliseconds since 1970, or an ISO 8601 time.
+    A time is read against `now`, else against the answer's own `Date` header. None when calls are
+    left, or the answer does not tell.
+    """
+    left = next((response.header(name) for name in _REMAINS if response.header(name)), None)
+    try:
+        if left is None or float(left) > 0:
+            return None
+    except ValueError:
+        return None
+    raw = next((response.header(name) for name in _RESETS if response.header(name)), None)
+    if not raw:
+        return None
+    try:
+        base = now or parsedate_to_datetime(response.header("date") or "")
+    except (ValueError, TypeError):
+        base = None
+    try:
+        number = float(raw)
+    except ValueError:
+        try:
+            until = datetime.fromisoformat(raw)
+        except ValueError:
+            return None
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return None if base is None else max(0.0, (until - base).total_seconds())
+    if number < _EPOCH:
+        return max(0.0, number)
+    seconds = number / 1000 if number > _MILLISECONDS else number
+    return None if base is None else max(0.0, seconds - base.timestamp())
 
 
 def unreadable(error: MalformedPayload) -> RetryLater:

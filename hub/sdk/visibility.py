@@ -35,10 +35,23 @@ def view(event_type: str, data: dict[str, Any], audience: Audience) -> View:
     else only `Word`s, numbers and times; free strings, other people's names and addresses, and
     values of free-form objects have no label and are withheld.
     """
+    if audience == "team" and not _has_unreadable(data):
+        return View(data, ())
     withheld: list[str] = []
     shape = _shape(event_type)
     seen = _see(data, shape, "", audience, withheld)
     return View(seen if isinstance(seen, dict) else {}, tuple(withheld))
+
+
+def _has_unreadable(value: Any) -> bool:
+    """Whether anything that looks like a text is not for the team: most events have none."""
+    if isinstance(value, dict):
+        if "text" in value and value.get("visibility") not in _TEAM:
+            return True
+        return any(map(_has_unreadable, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_unreadable, value))
+    return False
 
 
 class _Withheld:

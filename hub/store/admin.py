@@ -257,7 +257,7 @@ async def skip(session: Session, delivery_id: int, reason: str) -> str | None:
     create is free for another.
     """
     row = await session.fetchrow(
-        "select d.state, d.connection_id, d.lane, d.claim_id, c.delivery_id as creator, c.node_id "
+        "select d.state, d.day, d.connection_id, d.lane, d.claim_id, c.delivery_id as creator, c.node_id "
         "from deliveries d left join claims c on c.id = d.claim_id "
         "where d.id = $1 and d.state in ('pending', 'blocked', 'dead') for update of d",
         delivery_id,
@@ -268,8 +268,9 @@ async def skip(session: Session, delivery_id: int, reason: str) -> str | None:
         "update deliveries set state = 'skipped', reason = $2, finished_at = now() where id = $1",
         delivery_id, reason,
     )  # fmt: skip
+    await session.execute("delete from once where delivery_id = $1", delivery_id)
     if row["creator"] == delivery_id and row["node_id"] is None:
         await graph.release_claim(session, row["claim_id"])
     if row["lane"]:
-        await deliveries.open_lanes(session, [(row["connection_id"], row["lane"])])
+        await deliveries.open_lanes(session, [(row["connection_id"], row["lane"], row["day"])])
     return str(row["state"])

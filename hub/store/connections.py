@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,8 @@ class Connection:
     state: str
     reason: str
     parked_until: datetime | None
+    failures: int
+    expect_seconds: int | None
     refused: int
     created_at: datetime
     updated_at: datetime
@@ -95,7 +97,8 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
 def from_row(row: Row | Mapping[str, Any], vault: Vault, registry: Registry) -> Connection:
     """Build a `Connection`. Raises `VaultError` when its secrets cannot be read."""
-    values = dict(row)
+    # A newer revision may know more columns: the old code runs on until it is replaced.
+    values = {field.name: row[field.name] for field in fields(Connection)}
     available = registry.get(values["integration"])
     if available is not None:
         values["config"] = with_defaults(available.manifest, values["config"])

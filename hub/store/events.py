@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -13,9 +13,14 @@ from hub.store.pool import Session
 
 
 class WaitingEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event read for routing. `webhook_at` is when its webhook was taken in."""
+    """An event read for routing. `webhook_at` is when its webhook was taken in.
+
+    `again` says that it has met routes before: this is a replay.
+    """
 
     id: int
+    day: date
+    again: bool = False
     connection_id: int
     type: str
     subject: str
@@ -28,6 +33,7 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided about an event: its state, why, and each route's verdict."""
 
     event_id: int
+    day: date
     state: str
     reason: str = ""
     node_id: int | None = None
@@ -37,15 +43,16 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = (
-    "e.id, e.connection_id, e.type, e.subject, e.time, e.data, w.received_at as webhook_at "
-    "from events e join webhooks w on w.id = e.webhook_id"
+    "e.id, e.day, e.decisions is not null as again, e.connection_id, e.type, e.subject, e.time, "
+    "e.data, w.received_at as webhook_at "
+    "from events e join webhooks w on w.id = e.webhook_id and w.day = e.day"
 )
 _DECIDE = """
 update events set state = d.state, reason = d.reason, node_id = d.node_id, echo_of = d.echo_of,
     hop = d.hop, decisions = d.decisions, routed_at = now()
-from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::smallint[],
-            $7::json[]) as d (id, state, reason, node_id, echo_of, hop, decisions)
-where events.id = d.id
+from unnest($1::bigint[], $2::date[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+            $7::smallint[], $8::json[]) as d (id, day, state, reason, node_id, echo_of, hop, decisions)
+where events.id = d.id and events.day = d.day
 """
 
 
@@ -69,7 +76,16 @@ async def by_ids(session: Session, ids: Sequence[int]) -> dict[int, WaitingEvent
 async def decide(session: Session, routed: Sequence[Routed]) -> None:
     """Store what was decided about events."""
     rows = [
-        (x.event_id, x.state, x.reason[:2000], x.node_id, x.echo_of, x.hop, json.dumps(x.decisions))
+        (
+            x.event_id,
+            x.day,
+            x.state,
+            x.reason[:2000],
+            x.node_id,
+            x.echo_of,
+            x.hop,
+            json.dumps(x.decisions),
+        )
         for x in routed
     ]
     await session.execute(_DECIDE, *map(list, zip(*rows, strict=True)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hub.store.lanes import BREAKER_FAILURES
 from hub.store.pool import Database, Row, Session, transaction
 
 _WEBHOOK = """
@@ -22,12 +23,14 @@ select d.id, d.event_id, d.route, d.route_version, d.step, d.target, d.replay,
     c.name as connection, c.state as connection_state, c.reason as connection_reason,
     c.parked_until, d.action, d.lane, d.inputs, d.audience, d.state, d.reason, d.due_at, d.attempts,
     d.waits, d.once_key, d.depends_on, d.claim_id, d.report_id, d.maybe_duplicate, d.result,
-    d.node_id, d.created_at, d.finished_at, w.before, w.after,
+    d.node_id, d.created_at, d.finished_at, d.tries as tried, d.worker, d.started_at,
+    c.failures as connection_failures, w.before, w.after,
     (select min(o.id) from deliveries o where o.connection_id = d.connection_id and o.lane = d.lane
         and o.state in ('pending', 'in_flight') and o.id < d.id
         and d.state in ('pending', 'in_flight')) as behind
 from deliveries d join connections c on c.id = d.connection_id
-left join writes w on w.delivery_id = d.id
+left join lateral (select before, after from writes where delivery_id = d.id order by day desc
+    limit 1) w on true
 where {} order by d.id limit 500
 """
 _ATTEMPTS = """
@@ -124,7 +127,9 @@ async def _deliveries(session: Session, where: str, value: Any) -> list[dict[str
     for row in await session.fetch(_ATTEMPTS, [row["id"] for row in rows]):
         attempts.setdefault(row["delivery_id"], []).append(_named(row, id="at", delivery_id="dl"))
     for row, delivery in zip(rows, found, strict=True):
-        delivery["tries"] = attempts.get(row["id"], [])
+        delivery["tries"] = attempts.get(row["id"], []) + _under_way(row)
+        for name in ("tried", "worker", "started_at"):
+            del delivery[name]
         delivery["waits_for"] = _waits_for(delivery)
     return found
 
@@ -163,6 +168,17 @@ async def _node(session: Session, node_id: int) -> dict[str, Any] | None:
     return found
 
 
+def _under_way(row: Row) -> list[dict[str, Any]]:
+    """Return the attempt that has left and is not answered yet."""
+    if row["state"] != "in_flight":
+        return []
+    return [
+        {"id": None, "delivery_id": f"dl_{row['id']}", "number": row["tried"],
+         "worker": row["worker"], "started_at": row["started_at"], "finished_at": None,
+         "outcome": "in_flight", "status": None, "error": "", "calls": None}
+    ]  # fmt: skip
+
+
 def _waits_for(delivery: Mapping[str, Any]) -> str:
     """Say in words what a delivery waits for; empty when it does not wait."""
     if delivery["state"] == "blocked":
@@ -173,6 +189,11 @@ def _waits_for(delivery: Mapping[str, Any]) -> str:
         return f"connection {delivery['connection']} is {delivery['connection_state']}: {delivery['connection_reason']}"
     if delivery["behind"]:
         return f"behind {delivery['behind']} in lane {delivery['lane']}"
+    if delivery["parked_until"] and delivery["connection_failures"] >= BREAKER_FAILURES:
+        return (
+            f"connection {delivery['connection']} failed {delivery['connection_failures']} times in "
+            f"a row; the next try is at {delivery['parked_until']}"
+        )
     if delivery["parked_until"]:
         return f"the vendor's rate limit, until {delivery['parked_until']}"
     return f"due at {delivery['due_at']}"

@@ -44,6 +44,10 @@ NameTaken = asyncpg.UniqueViolationError
 """There is one of this name already."""
 
 
+NoPeriod = asyncpg.CheckViolationError
+"""No partition takes the row: its day lies in no period."""
+
+
 class StoreAway(HubError):
     """PostgreSQL cannot be reached or cannot write. Nothing was kept; trying again is right."""
 

@@ -41,15 +41,16 @@ _TIME = {"webhook": "x.received_at", "event": "x.created_at", "delivery": "x.cre
 _TABLE = {"webhook": "webhooks", "event": "events", "delivery": "deliveries"}
 _DEAD = "state in ('dead', 'skipped')"
 _AGAIN = """
-insert into deliveries (event_id, route_id, route, route_version, step, target, replay,
-    connection_id, action, lane, inputs, audience, state, reason, claim_id, report_id, hop)
-select event_id, route_id, route, route_version, step, target,
+insert into deliveries (day, event_id, route_id, route, route_version, step, target, replay,
+    connection_id, action, lane, inputs, audience, state, reason, claim_id, report_id, hop,
+    writes_to, words)
+select day, event_id, route_id, route, route_version, step, target,
     (select max(replay) + 1 from deliveries o where o.event_id = d.event_id
         and o.route_id = d.route_id and o.step = d.step and o.target = d.target),
     connection_id, action, lane, inputs, audience, 'pending', 'sent again by hand', claim_id,
-    report_id, 0
+    report_id, 0, writes_to, words
 from deliveries d where id = any($1::bigint[]) and state = 'delivered' and inputs is not null
-returning connection_id, lane
+returning connection_id, lane, day
 """
 # One that joined another's creation stays skipped: tried by itself it would make a second one.
 _RETRY = f"""
@@ -57,12 +58,12 @@ update deliveries set state = 'pending', reason = '', attempts = 0, waits = 0, d
     finished_at = null, once_key = case when state = 'skipped' then null else once_key end
 where id = any($1::bigint[]) and {_DEAD} and inputs is not null and lane <> ''
   and (claim_id is null or claim_id in (select c.id from claims c where c.delivery_id = deliveries.id))
-returning connection_id, lane
+returning connection_id, lane, day
 """  # noqa: S608 - constants only
 # Nothing was rendered for these: the route's templates are tried on the event once more.
 _UNRENDERED = f"""
 delete from deliveries where id = any($1::bigint[]) and {_DEAD} and inputs is null
-returning event_id
+returning event_id, id
 """  # noqa: S608
 
 
@@ -148,10 +149,14 @@ async def _deliveries(session: Session, chosen: Sequence[int], *, force: bool) -
     rows = list(await session.fetch(_RETRY, list(chosen)))
     unrendered = await session.fetch(_UNRENDERED, list(chosen))
     if unrendered:
+        await session.execute(
+            "delete from once where delivery_id = any($1::bigint[])",
+            [row["id"] for row in unrendered],
+        )
         await _events(session, sorted({row["event_id"] for row in unrendered}))
     if force:
         rows += await session.fetch(_AGAIN, list(chosen))
-    await open_lanes(session, {(row["connection_id"], row["lane"]) for row in rows})
+    await open_lanes(session, {(row["connection_id"], row["lane"], row["day"]) for row in rows})
     return len(rows) + len(unrendered)
 
 

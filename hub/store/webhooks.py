@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
-from hub.store.pool import Database, Session, away_as_error
+from hub.store import partitions
+from hub.store.pool import Database, NoPeriod, Session, away_as_error
+
+_SOME_DAYS = 90
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +31,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook read back for normalizing."""
 
     id: int
+    day: date
     connection_id: int
     received_at: datetime
     path: str
@@ -49,39 +53,50 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How a webhook ended, and the events it became."""
 
     webhook_id: int
+    day: date
     state: str
     reason: str = ""
     events: tuple[NewEvent, ...] = ()
 
 
+# `seen` outlives the webhook's period and makes every webhook be taken once.
 _KEEP = """
-insert into webhooks (connection_id, dedupe_key, path, query, headers, body, state, reason)
-select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::json[], $6::bytea[],
-                     $7::text[], $8::text[])
-on conflict (connection_id, dedupe_key) do nothing
+with new as (
+    insert into seen (connection_id, dedupe_key, webhook_id, day)
+    select connection_id, dedupe_key, nextval('webhooks_id_seq'), (now() at time zone 'utc')::date
+    from unnest($1::bigint[], $2::text[]) as u (connection_id, dedupe_key)
+    on conflict (connection_id, dedupe_key) do nothing
+    returning connection_id, dedupe_key, webhook_id, day
+)
+insert into webhooks (id, day, connection_id, dedupe_key, path, query, headers, body, state, reason)
+select n.webhook_id, n.day, u.* from unnest($1::bigint[], $2::text[], $3::text[], $4::text[],
+    $5::json[], $6::bytea[], $7::text[], $8::text[]) as u (connection_id, dedupe_key, path, query,
+    headers, body, state, reason)
+join new n on n.connection_id = u.connection_id and n.dedupe_key = u.dedupe_key
 returning connection_id, dedupe_key, id
 """
 _COUNT_DUPLICATES = """
-update webhooks set duplicates = duplicates + d.count
+update webhooks w set duplicates = duplicates + d.count
 from unnest($1::bigint[], $2::text[], $3::int[]) as d (connection_id, dedupe_key, count)
-where webhooks.connection_id = d.connection_id and webhooks.dedupe_key = d.dedupe_key
+join seen s on s.connection_id = d.connection_id and s.dedupe_key = d.dedupe_key
+where w.id = s.webhook_id and w.day = s.day
 """
 _WAITING = """
-select id, connection_id, received_at, path, query, headers, body from webhooks
+select id, day, connection_id, received_at, path, query, headers, body from webhooks
 where connection_id = $1 and state = 'received' order by id limit $2
 """
 _END = """
-update webhooks set state = e.state, reason = e.reason, finished_at = now()
-from unnest($1::bigint[], $2::text[], $3::text[]) as e (id, state, reason)
-where webhooks.id = e.id
+update webhooks w set state = e.state, reason = e.reason, finished_at = now()
+from unnest($1::bigint[], $2::date[], $3::text[], $4::text[]) as e (id, day, state, reason)
+where w.id = e.id and w.day = e.day
 """
 # A replay finds its events there already: the pure function gives the same ones, and what has been
 # normalized differently since (a mended mapping) replaces what was there.
 _ADD_EVENTS = """
-insert into events (webhook_id, ordinal, connection_id, type, subject, time, data)
-select * from unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::text[],
-                     $6::timestamptz[], $7::json[])
-on conflict (webhook_id, ordinal) do update
+insert into events (webhook_id, day, ordinal, connection_id, type, subject, time, data)
+select * from unnest($1::bigint[], $2::date[], $3::smallint[], $4::bigint[], $5::text[],
+                     $6::text[], $7::timestamptz[], $8::json[])
+on conflict (webhook_id, ordinal, day) do update
     set type = excluded.type, subject = excluded.subject, time = excluded.time,
         data = excluded.data, state = 'waiting', reason = ''
 """
@@ -120,7 +135,12 @@ async def keep(database: Database, batch: Sequence[NewWebhook]) -> list[int | No
     )
     async with away_as_error():
         # One statement is its own transaction; counting what came twice may be lost with a crash.
-        rows = await database.fetch(_KEEP, *columns)
+        try:
+            rows = await database.fetch(_KEEP, *columns)
+        except NoPeriod:
+            # The clock has jumped, or nothing ran for long: today has no period yet.
+            await partitions.ensure(database, retention_days=_SOME_DAYS)
+            rows = await database.fetch(_KEEP, *columns)
         ids = {(row["connection_id"], row["dedupe_key"]): row["id"] for row in rows}
         for key in first:
             if key not in ids:
@@ -142,11 +162,12 @@ async def end(session: Session, connection_id: int, ended: Sequence[Ended]) -> N
     await session.execute(
         _END,
         [item.webhook_id for item in ended],
+        [item.day for item in ended],
         [item.state for item in ended],
         [item.reason for item in ended],
     )
     rows: list[tuple[Any, ...]] = [
-        (item.webhook_id, ordinal, connection_id, e.type, e.subject, e.time, e.data)
+        (item.webhook_id, item.day, ordinal, connection_id, e.type, e.subject, e.time, e.data)
         for item in ended
         for ordinal, e in enumerate(item.events)
     ]

@@ -23,10 +23,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     route: str
 
 
-_COLUMNS = (
-    "w.delivery_id, w.connection_id, w.target, w.action, w.words, w.at, d.hop, d.route "
-    "from writes w join deliveries d on d.id = w.delivery_id"
-)
+_COLUMNS = "w.delivery_id, w.connection_id, w.target, w.action, w.words, w.at, w.hop, w.route from writes w"
 
 
 async def recent(
@@ -36,6 +33,7 @@ async def recent(
     rows = await session.fetch(
         f"select w.* from unnest($2::text[]) as t (target) cross join lateral "  # noqa: S608
         f"(select {_COLUMNS} where w.connection_id = $1 and w.target = t.target and w.at >= $3 "
+        "and w.day >= ($3 at time zone 'utc')::date "
         "order by w.at desc limit 50) w",
         connection_id,
         list(targets),
@@ -48,7 +46,8 @@ async def written(session: Session, connection_id: int, refs: Sequence[str]) -> 
     """Return the write that made each thing (`kind/id`), for those the hub made."""
     rows = await session.fetch(
         f"select x.ref, y.* from written x cross join lateral (select {_COLUMNS} "  # noqa: S608
-        "where w.delivery_id = x.delivery_id) y where x.connection_id = $1 and x.ref = any($2::text[])",
+        "where w.delivery_id = x.delivery_id order by w.day desc limit 1) y "
+        "where x.connection_id = $1 and x.ref = any($2::text[])",
         connection_id,
         list(refs),
     )
