@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import AsyncIterable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,6 +50,8 @@ _MOST_CALLS = 25
 """Calls one action may make; more means that a generator never ends."""
 _MOST_BYTES = 10 * 1024 * 1024
 _EXCERPT = 2000
+_MOST_CONNECTIONS = 200
+_HEADERS = {"accept": "*/*", "accept-encoding": "gzip, deflate"}
 
 
 @dataclass(slots=True)
@@ -77,13 +81,13 @@ class Caller:
         self._registry = registry
         self._limits = limits
         self._guard = Guard(allow_private)
-        self._client: httpx.AsyncClient | None = None
+        self._transport: AiohttpTransport | None = None
 
     async def close(self) -> None:
         """Close the connections to the vendors."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
 
     async def act(
         self, connection: Connection, action: str, call: Call, *, find_first: bool = False,
@@ -221,56 +225,59 @@ class Caller:
 
     async def _exchange(
         self, request: Request, url: str, headers: Mapping[str, str], content: bytes | None,
-        timeout: float, record: Record,  # noqa: ASYNC109 - it is the vendor's own limit
+        seconds: float, record: Record,
     ) -> Response:  # fmt: skip
         parts = urlsplit(url)
         self._guard.check(
             parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         )
+        try:
+            return await self._once(request, url, headers, content, seconds, record)
+        except httpx.TransportError as error:
+            if not _harmless(request, error):
+                raise
         # Sent again at once only when nothing can have happened, or nothing more can.
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(3),
+            stop=stop_after_attempt(2),
             wait=wait_fixed(0.2),
-            retry=retry_if_exception(
-                lambda e: (
-                    _never_connected(e) or (request.safe and isinstance(e, httpx.TransportError))
-                )
-            ),
+            retry=retry_if_exception(lambda error: _harmless(request, error)),
             reraise=True,
         )
-        client = self._open()
-        async for attempt in retrying:
-            with attempt:
-                # Only a connection that never came to be is sure to have changed nothing.
-                wrote_before = record.wrote
-                record.wrote = record.wrote or not request.safe
-                try:
-                    answer = await client.request(
-                        request.method,
-                        url,
-                        params=dict(request.query) or None,
-                        headers=dict(headers),
-                        content=content,
-                        timeout=timeout,
-                    )
-                except httpx.TransportError as error:
-                    if _never_connected(error):
-                        record.wrote = wrote_before
-                    raise
-                return Response(
-                    status=answer.status_code,
-                    headers={name.lower(): value for name, value in answer.headers.items()},
-                    body=answer.content[:_MOST_BYTES],
-                )
-        raise AssertionError  # pragma: no cover - tenacity returns or raises
+        await asyncio.sleep(0.2)
+        return await retrying(self._once, request, url, headers, content, seconds, record)
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
+    async def _once(
+        self, request: Request, url: str, headers: Mapping[str, str], content: bytes | None,
+        seconds: float, record: Record,
+    ) -> Response:  # fmt: skip
+        # Only a connection that never came to be is sure to have changed nothing.
+        wrote_before = record.wrote
+        record.wrote = record.wrote or not request.safe
+        target = _url(url)
+        if request.query:
+            target = target.copy_merge_params(dict(request.query))
+        # The transport itself: cookies, redirects and sign-in flows of a client are not wanted
+        # here, and cost more than the call.
+        sent = httpx.Request(
+            request.method, target, headers={**_HEADERS, **headers}, content=content or b"",
+            extensions={"timeout": {"connect": seconds, "read": seconds, "pool": seconds}},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._open().handle_async_request(sent)
+                return await _read_answer(answer)
+        except httpx.TransportError as error:
+            if _never_connected(error):
+                record.wrote = wrote_before
+            raise
+
+    def _open(self) -> AiohttpTransport:
+        if self._transport is None:
             guard = self._guard
-            transport = AiohttpTransport(
+            self._transport = AiohttpTransport(
                 client=lambda: ClientSession(
                     connector=TCPConnector(
-                        limit=200, resolver=GuardedResolver(guard), ttl_dns_cache=60,
+                        limit=_MOST_CONNECTIONS, resolver=GuardedResolver(guard), ttl_dns_cache=60,
                         keepalive_timeout=30,
                     ),
                     cookie_jar=DummyCookieJar(),
@@ -278,10 +285,35 @@ class Caller:
                     auto_decompress=False,
                 )
             )  # fmt: skip
-            self._client = httpx.AsyncClient(
-                transport=transport, follow_redirects=False, trust_env=False
-            )
-        return self._client
+        return self._transport
+
+
+@lru_cache(maxsize=1024)
+def _url(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+async def _read_answer(answer: httpx.Response) -> Response:
+    """Read up to `_MOST_BYTES` of an answer; the rest of a longer one is not waited for."""
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    stream = cast("httpx.AsyncByteStream", answer.stream)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        encoded = headers.get("content-encoding", "identity") != "identity"
+        chunks: AsyncIterable[bytes] = answer.aiter_bytes() if encoded else stream
+        async for part in chunks:
+            parts.append(part)
+            size += len(part)
+            if size > _MOST_BYTES:
+                break
+    finally:
+        await stream.aclose()
+    return Response(status=answer.status_code, headers=headers, body=b"".join(parts)[:_MOST_BYTES])
+
+
+def _harmless(request: Request, error: BaseException) -> bool:
+    return _never_connected(error) or (request.safe and isinstance(error, httpx.TransportError))
 
 
 class _Ended(Exception):

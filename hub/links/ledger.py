@@ -32,4 +32,6 @@ def words(action: ActionManifest, inputs: Mapping[str, Any]) -> str:
     if not texts:
         own = action.target.input if action.target else ""
         texts = [value for name, value in inputs.items() if name != own and isinstance(value, str)]
+    if not texts:
+        return ""
     return " ".join(fingerprint(" ".join(texts))[:_MOST_WORDS])

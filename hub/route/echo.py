@@ -71,6 +71,8 @@ def judge(
     newest = writes[0] if writes else None
     if ours and dedicated:
         return Verdict(True, "the hub's own account did it", newest, _hop(newest))  # noqa: FBT003
+    if newest is None:
+        return NOT_OURS
     said = [fingerprint(text) for text in _said(event_type, data)]
     for write in writes:
         if account is None and at - write.at > _UNSIGNED:

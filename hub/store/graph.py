@@ -100,10 +100,16 @@ from unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) as t (connection_i
 where not exists (select from nodes n where n.connection_id = t.connection_id and n.kind = t.kind and n.key = t.key)
 on conflict do nothing
 """
+# Two lookups by index for each name: an `or` over both columns would read every node.
 _FIND = f"""
 select {_NODE}, t.name from unnest($1::bigint[], $2::text[], $3::text[]) as t (connection_id, kind, name)
-join nodes n on n.connection_id = t.connection_id and n.kind = t.kind
-  and (n.external_id = t.name or n.key = t.name)
+cross join lateral (
+    select * from nodes where connection_id = t.connection_id and kind = t.kind
+        and external_id = t.name and external_id <> ''
+    union all
+    select * from nodes where connection_id = t.connection_id and kind = t.kind
+        and key = t.name and key <> ''
+) n
 order by (n.external_id = t.name) desc, (n.external_id <> '') desc, n.id desc
 """  # noqa: S608 - only constants are put together
 _LINKED_REPORTS = f"""

@@ -212,8 +212,9 @@ where l.connection_id = t.connection_id and l.lane = t.lane and l.owner = $1
 """
 _WAITED_FOR = """
 select exists (select from deliveries where state = 'blocked' and depends_on = any($1::bigint[]))
-    or exists (select from claims c join deliveries j on j.claim_id = c.id
-               where c.delivery_id = any($1::bigint[]) and j.id <> c.delivery_id)
+"""
+_JOINED = """
+select exists (select from deliveries where claim_id = any($2::bigint[]) and id <> all($1::bigint[]))
 """
 _STRAYS = """
 insert into lanes (connection_id, lane, day)
@@ -262,8 +263,13 @@ async def finish(session: Session | Database, worker: str, batch: Sequence[Ended
     if rest := sorted(lanes - done):
         # Routing added to the lane in this very moment; it is due again at once.
         await session.execute(_LEAVE, worker, *map(list, zip(*rest, strict=True)))
-    ended = [x.taken.due.id for x in batch if x.taken.due is not None and x.state == "delivered"]
-    return ended if ended and await session.fetchval(_WAITED_FOR, ended) else []
+    delivered = [x.taken.due for x in batch if x.taken.due is not None and x.state == "delivered"]
+    ended = [due.id for due in delivered]
+    claims = [due.claim_id for due in delivered if due.claim_id is not None]
+    waited = (ended and await session.fetchval(_WAITED_FOR, ended)) or (
+        claims and await session.fetchval(_JOINED, ended, claims)
+    )
+    return ended if waited else []
 
 
 async def open_strays(database: Database) -> None:

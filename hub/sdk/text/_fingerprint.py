@@ -81,6 +81,9 @@ _LINE_SIGN = re.compile(
 )
 # Emphasis within a word, and apostrophes, which tools curl, do not part words.
 _BETWEEN_LETTERS = re.compile("[\\\\*_~`'\u2018\u2019]")
+# One line of a plain sentence carries no markup: its words are found without looking for any.
+_PLAIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9 ,;?]{3}[A-Za-z0-9 ,;?.-]*)?")
+_PLAIN_WORD = re.compile("[a-z0-9]+")
 # Scripts without blanks between words are compared by pairs of characters.
 _WORD = re.compile("\ue000?[^\\W_]+")
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f]+")
@@ -95,16 +98,29 @@ def fingerprint(text: str) -> tuple[str, ...]:
     begins with `>`, so that a reply which quotes a text is not taken for it. Chinese, Japanese and
     Thai give pairs of characters. A text without letters and digits gives ().
     """
+    if _PLAIN.fullmatch(text) and "www." not in text:
+        return tuple(_PLAIN_WORD.findall(text.lower()))
     source = _OURS.sub("", unicodedata.normalize("NFKC", unescape(clean(text)))).casefold()
     source = clean(_INVISIBLE.sub("", source))
-    source = _CHAT_LINK.sub(lambda found: f"{_address(found[1])} {found[2]} ", source)
-    source = _CHAT_MENTION.sub(lambda found: found[2] or found[1], source)
-    source = _TAG.sub(_tag, source)
-    source = _MARKDOWN_LINK.sub(lambda found: f"] {_address(found[found.lastindex or 0])}", source)
-    source = _WIKI_LINK.sub(lambda found: f"{found[1]} {_address(found[2])}", source)
-    source = _BARE_URL.sub(_bare, source)
-    source = _WIKI_MENTION.sub("", _MACRO.sub(_macro, source))
-    source = _EMOJI_CODE.sub(" ", _FENCE.sub(r"\1", source))
+    # Most texts carry little markup: what cannot be there is not looked for.
+    if "<" in source:
+        source = _CHAT_LINK.sub(lambda found: f"{_address(found[1])} {found[2]} ", source)
+        source = _CHAT_MENTION.sub(lambda found: found[2] or found[1], source)
+        source = _TAG.sub(_tag, source)
+    if "[" in source:
+        source = _MARKDOWN_LINK.sub(
+            lambda found: f"] {_address(found[found.lastindex or 0])}", source
+        )
+        source = _WIKI_LINK.sub(lambda found: f"{found[1]} {_address(found[2])}", source)
+    if "//" in source or "www." in source:
+        source = _BARE_URL.sub(_bare, source)
+    if "{" in source:
+        source = _MACRO.sub(_macro, source)
+    source = _WIKI_MENTION.sub("", source)
+    if "``" in source or "~~" in source:
+        source = _FENCE.sub(r"\1", source)
+    if ":" in source:
+        source = _EMOJI_CODE.sub(" ", source)
     words: list[str] = []
     open_quotes, toggled, lazy = 0, False, False
     for line in source.split("\n"):
@@ -126,6 +142,8 @@ def fingerprint(text: str) -> tuple[str, ...]:
 def _words(line: str) -> list[str]:
     sign = _LINE_SIGN.match(line)
     text = _BETWEEN_LETTERS.sub("", line[sign.end() :] if sign else line)
+    if text.isascii():
+        return _WORD.findall(text)
     words: list[str] = []
     last = ""
     for word in _WORD.findall(text):
