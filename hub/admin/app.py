@@ -7,6 +7,7 @@ from litestar import Router
 from hub.admin.auth import require_key
 from hub.admin.connections import ConnectionsController
 from hub.admin.flow import FlowController
+from hub.admin.lanes import LaneController
 from hub.admin.links import LinksController
 from hub.admin.routes import RoutesController
 from hub.admin.system import HealthController, SystemController
@@ -22,6 +23,7 @@ router = Router(
         ConnectionsController,
         RoutesController,
         FlowController,
+        LaneController,
         LinksController,
         SystemController,
     ],

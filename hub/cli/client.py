@@ -22,11 +22,13 @@ class ApiError(HubError):
 class Client:
     """Calls the admin API at `HUB_URL` with `HUB_API_KEY`; by default, the hub of this folder."""
 
-    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *, timeout: float = 30
+    ) -> None:
         settings = load_settings(os.environ)
         self.url = (url or os.environ.get("HUB_URL") or settings.local_url()).rstrip("/")
         self.key = key or os.environ.get("HUB_API_KEY") or _read_key(settings.data / KEY_FILE)
-        self._http = httpx.Client(timeout=30, trust_env=False)
+        self._http = httpx.Client(timeout=timeout, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
         """Read; parameters that are None are left out. Raises `ApiError`."""

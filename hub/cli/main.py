@@ -46,6 +46,6 @@ def main() -> None:
         raise SystemExit(0) from None
 
 
-from hub.cli import demo, doctor, flow, integrations, serve  # noqa: E402 - they register commands
+from hub.cli import demo, doctor, flow, integrations, lanes, serve  # noqa: E402 - they register commands
 
-__all__ = ("cli", "demo", "doctor", "fail", "flow", "integrations", "main", "serve")
+__all__ = ("cli", "demo", "doctor", "fail", "flow", "integrations", "lanes", "main", "serve")

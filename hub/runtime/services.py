@@ -12,6 +12,7 @@ from hub.queue.limits import Limits
 from hub.runtime.settings import Settings
 from hub.sdk import Registry, discover
 from hub.store.connections import Connections
+from hub.store.partitions import ensure
 from hub.store.pool import Database, open_pool
 from hub.store.routes import RouteTable
 from hub.store.vault import Vault
@@ -51,6 +52,7 @@ async def open_services(
     limits = Limits(redis_url)
     caller = Caller(registry, allow_private=settings.allow_private_hosts, limits=limits)
     try:
+        await ensure(database, retention_days=settings.retention_days)
         instance = await database.fetchval("select value from meta where key = 'instance'")
         yield Services(
             settings=settings,

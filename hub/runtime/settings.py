@@ -59,6 +59,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1024, description="Largest webhook taken in, in bytes")
     ] = 5 * 1024 * 1024
     workers: Annotated[int, Meta(ge=1, le=64, description="Worker processes of `hub up`")] = 1
+    retention_days: Annotated[
+        int, Meta(ge=7, le=3650, description="Days that webhooks and what came of them are kept")
+    ] = 90
+    max_waiting: Annotated[
+        int,
+        Meta(
+            ge=100,
+            description="Webhooks that may wait to be normalized before new ones are answered 429",
+        ),
+    ] = 500_000
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged")
     ] = "info"

@@ -12,6 +12,7 @@ from typing import Any
 
 from hub.deliver.stage import Deliverer
 from hub.queue.jobs import Listener
+from hub.runtime.keeper import keep_periods
 from hub.runtime.pump import Pump
 from hub.runtime.services import Services
 
@@ -39,9 +40,13 @@ async def run_worker(
     sweeping = asyncio.create_task(pump.sweep())
     listening = asyncio.create_task(listener.run())
     ending = asyncio.create_task(stop.wait())
+    keeping = asyncio.create_task(
+        keep_periods(services.database, retention_days=services.settings.retention_days)
+    )
     running: list[asyncio.Task[Any]] = [delivering, sweeping, listening, ending]
     done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     sweeping.cancel()
+    keeping.cancel()
     listener.stop()
     await asyncio.wait([sweeping, listening], timeout=_STOP_SECONDS)
     listening.cancel()

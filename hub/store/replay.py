@@ -55,7 +55,7 @@ returning connection_id, lane, day
 # One that joined another's creation stays skipped: tried by itself it would make a second one.
 _RETRY = f"""
 update deliveries set state = 'pending', reason = '', attempts = 0, waits = 0, due_at = now(),
-    finished_at = null, once_key = case when state = 'skipped' then null else once_key end
+    finished_at = null, replayed_at = now(), once_key = case when state = 'skipped' then null else once_key end
 where id = any($1::bigint[]) and {_DEAD} and inputs is not null and lane <> ''
   and (claim_id is null or claim_id in (select c.id from claims c where c.delivery_id = deliveries.id))
 returning connection_id, lane, day

@@ -127,6 +127,7 @@ create table deliveries (
     words text not null default '',
     result json,
     node_id bigint,
+    replayed_at timestamptz,
     created_at timestamptz not null default now(),
     finished_at timestamptz,
     primary key (id, day),
