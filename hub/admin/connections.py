@@ -48,6 +48,12 @@ class ConnectionChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 
     config: dict[str, Any] = {}
     dedicated_account: bool | None = None
+    expect_seconds: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="A webhook is expected at least so often; when it stays away, the event hub.silence says so. 0 expects nothing"
+        ),
+    ] = None
 
 
 class PauseRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +74,15 @@ class ConnectionView(msgspec.Struct, kw_only=True):
     webhook_url: Annotated[str, Meta(description="Paste this at the vendor")]
     account: Account | None
     dedicated_account: bool
+    expect_seconds: Annotated[
+        int | None, Meta(description="A webhook is expected at least so often, in seconds")
+    ]
+    failures: Annotated[
+        int, Meta(description="Failed calls in a row; from 5 on it is left alone for a while")
+    ]
+    parked_until: Annotated[
+        Any, Meta(description="Nothing leaves before: a rate limit, or the breaker")
+    ]
     previous_secrets: Annotated[
         tuple[str, ...], Meta(description="Secret fields whose older value is still accepted")
     ]
@@ -154,7 +169,7 @@ class ConnectionsController(Controller):
             )
             changed = await admin.change_connection(
                 session, row, config=merged, secret=secret, vault=services.vault,
-                dedicated_account=data.dedicated_account,
+                dedicated_account=data.dedicated_account, expect_seconds=data.expect_seconds,
             )  # fmt: skip
             await admin.audit(
                 session, request.state["actor"], "connection.change", f"cn_{row['id']}",
@@ -319,6 +334,9 @@ def _view(
         webhook_url=f"{services.settings.base_url()}/webhooks/{item.integration}/{item.key}",
         account=item.account,
         dedicated_account=item.dedicated_account,
+        expect_seconds=item.expect_seconds,
+        failures=item.failures,
+        parked_until=item.parked_until,
         previous_secrets=tuple(field for field, values in item.secrets.items() if len(values) > 1),
         refused=item.refused,
         created_at=item.created_at,

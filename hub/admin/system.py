@@ -14,12 +14,11 @@ from hub import __version__
 from hub.admin.needs import Needs
 from hub.admin.paging import Page, number, page
 from hub.admin.problems import invalid, missing
+from hub.runtime.keeper import STUCK_SECONDS
 from hub.sdk.errors import InvalidInput
 from hub.sdk.registry import Available
-from hub.store import admin, apikeys, lists
+from hub.store import admin, apikeys
 from hub.store.pool import NameTaken, StoreAway, transaction
-
-_OLD_SECONDS = 60.0
 
 
 class Check(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -57,7 +56,7 @@ class HealthController(Controller):
         """Return the state of each part; 503 while PostgreSQL is away. Needs no key."""
         checks: dict[str, Check] = {}
         try:
-            found = await lists.health(services.database)
+            found = await services.watch.health()
             checks["postgres"] = Check(status="ok")
             checks.update(_flow_checks(found))
         except StoreAway as error:
@@ -187,15 +186,15 @@ def _integration(item: Available) -> dict[str, Any]:
 
 
 def _flow_checks(found: dict[str, Any]) -> dict[str, Check]:
-    old = [item for item in found["waiting"] if item["oldest_seconds"] > _OLD_SECONDS]
+    old = [line for line in found["waiting"] if line.runs and line.oldest_seconds > STUCK_SECONDS]
     return {
         "waiting": Check(
             status="degraded" if old else "ok",
-            detail=f"{sum(item['waiting'] for item in found['waiting'])} waiting",
-            mend="hub explain the oldest: hub events tail, or GET /deliveries?state=pending"
+            detail=f"{sum(line.waiting for line in found['waiting'])} waiting",
+            mend="see what holds them up: hub lanes list, GET /deliveries?state=pending"
             if old
             else "",
-            items=found["waiting"],
+            items=msgspec.to_builtins(found["waiting"]),
         ),
         "dead_letters": Check(
             status="degraded" if found["dead"] or found["failed"] else "ok",

@@ -29,9 +29,9 @@ from hub.sdk.actions import (
     RetryLater,
     Unknown,
 )
-from hub.sdk.events import Ref
+from hub.sdk.events import HubConnectionFailing, HubDeliveryDead, Ref
 from hub.sdk.integration import ActionManifest
-from hub.store import graph, lanes
+from hub.store import graph, lanes, notices
 from hub.store.admin import set_account
 from hub.store.connections import Connection, Connections, park, pause
 from hub.store.graph import Thing
@@ -46,6 +46,7 @@ _IDLE_SECONDS = 1.0
 _ASK_SECONDS = 60.0
 _STOP_SECONDS = 8.0
 _LONGEST_PARK = 3600.0
+_NOTICE_SECONDS = 600.0
 _NAMES = {
     Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
     AuthFailed: "auth_failed", Unknown: "unknown",
@@ -226,6 +227,10 @@ class Deliverer:
             reason = f"the credentials were refused: {outcome.reason}"
             if await pause(self._database, connection.id, "auth_failed", reason):
                 _log.error("connection %s is paused: %s", connection.name, reason)
+                mend = (
+                    f"Mend them, then resume it: POST /api/v1/connections/{connection.name}/resume"
+                )
+                await self._tell_failing(connection, f"{reason}\n\n{mend}")
             self._connections.forget()
         elif isinstance(outcome, RetryLater) and outcome.limited:
             wait = max(wait, outcome.after or 5.0)
@@ -240,10 +245,11 @@ class Deliverer:
 
     async def _finish_batch(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> list[None]:
         made = _made(batch)
-        if made:
+        if made or any(ended.state == "dead" for ended, _ in batch):
             async with transaction(self._database) as session:
                 nodes = await _settle(session, batch, made)
                 waited = await lanes.finish(session, self._worker, nodes)
+                await self._tell_dead(session, [e for e in nodes if e.state == "dead"])
         else:
             async with away_as_error():
                 waited = await lanes.finish(self._database, self._worker, [e for e, _ in batch])
@@ -251,6 +257,40 @@ class Deliverer:
         if waited:
             self.on_step_done(waited)
         return [None] * len(batch)
+
+    async def _tell_dead(self, session: Session, dead: Sequence[Ended]) -> None:
+        """Keep a notice for what died, one for each route and connection in ten minutes."""
+        told = {x.taken.due.event_id: x for x in dead if x.taken.due is not None}
+        own = await notices.own_events(session, told) if told else set()
+        said: list[notices.Notice] = []
+        for event_id, ended in told.items():
+            due, connection = (
+                ended.taken.due,
+                await self._connections.by_id(ended.taken.connection_id),
+            )
+            if event_id in own or due is None or connection is None:
+                continue
+            name = f"dl_{due.id}"
+            said.append(
+                notices.notice(
+                    HubDeliveryDead, notices.about("delivery", name), every=_NOTICE_SECONDS,
+                    key=f"{due.route}:{connection.id}",
+                    title=f"A delivery is dead: {due.route} → {connection.name}",
+                    body=f"{name} ({due.action}): {ended.reason}\n\nSee `hub explain {name}`; mend the "
+                    f"cause, then `hub replay delivery --state dead --route {due.route}`.",
+                    connection=connection.name, route=due.route, since=due.started_at,
+                )
+            )  # fmt: skip
+        await notices.tell(session, said)
+
+    async def _tell_failing(self, connection: Connection, reason: str, count: int = 1) -> None:
+        said = notices.notice(
+            HubConnectionFailing, notices.about("connection", f"cn_{connection.id}"),
+            key=str(connection.id), every=_NOTICE_SECONDS, title=f"{connection.name} is failing",
+            body=reason, connection=connection.name, count=count,
+        )  # fmt: skip
+        async with away_as_error():
+            await notices.tell(self._database, [said])
 
     async def _count(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> None:
         """Open or close the breakers of connections by how their calls fared."""
@@ -278,9 +318,16 @@ class Deliverer:
         async with away_as_error():
             opened = await lanes.fared(self._database, shaky)
         self._connections.forget()
+        last = {ended.taken.connection_id: ended.reason for ended, _ in batch if ended.reason}
         for place in opened:
-            _log.error("cn_%s failed %s times in a row and is left alone for a while; one delivery "
-                       "at a time tries it", place, lanes.BREAKER_FAILURES)  # fmt: skip
+            connection = await self._connections.by_id(place)
+            reason = (
+                f"{lanes.BREAKER_FAILURES} calls in a row failed; it is left alone for a while, then "
+                f"one delivery at a time tries it. The last said: {last.get(place, 'nothing')}"
+            )
+            _log.error("cn_%s: %s", place, reason)
+            if connection is not None:
+                await self._tell_failing(connection, reason, lanes.BREAKER_FAILURES)
 
     async def _renew(self) -> None:
         while True:

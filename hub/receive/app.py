@@ -6,8 +6,10 @@ bytes, its own answers per vendor, and nothing else of a framework.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,12 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hub.queue.batch import Batcher
 from hub.queue.jobs import Queue
+from hub.receive.gate import Gate
 from hub.sdk import json
 from hub.sdk.errors import MalformedPayload, SignatureInvalid, WrongEndpoint
 from hub.sdk.http import InboundRequest, Reply
 from hub.sdk.integration import Context, Inbound, Receives
 from hub.store import webhooks
-from hub.store.connections import Connection, Connections, count_refused
+from hub.store.connections import Connection, Connections, count_refused, note_webhooks
 from hub.store.pool import Database, StoreAway
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 _RETRY_SECONDS = "5"
+_BUSY_SECONDS = "10"
+_NOTE_SECONDS = 10.0
 _METHODS = "POST"
 _ASKING = frozenset({"GET", "HEAD"})
 _TOKEN_QUERY = ("token", "secret", "key", "api_key", "apikey", "access_token")
@@ -60,16 +65,21 @@ class WebhookApp:
 
     Answers: the vendor's own acknowledgment once the webhook is durable; 401 for a bad signature
     (counted, not kept); 404 for an unknown key; 405 and 415 for the wrong method or content type;
-    413 over the limit; 503 with `Retry-After` while PostgreSQL is away.
+    413 over the limit; 429 with `Retry-After` while there is no room; 503 with `Retry-After` while PostgreSQL is away.
     """
 
     def __init__(
-        self, database: Database, connections: Connections, queue: Queue, *, max_body: int
-    ) -> None:
+        self, database: Database, connections: Connections, queue: Queue, *, max_body: int,
+        max_waiting: int,
+    ) -> None:  # fmt: skip
         self._database = database
         self._connections = connections
         self._queue = queue
         self._max_body = max_body
+        self._came: set[int] = set()
+        self._noting: asyncio.Task[None] | None = None
+        self._noted_at = float("-inf")
+        self._gate = Gate(database, max_waiting=max_waiting)
         self._batcher: Batcher[webhooks.NewWebhook, int | None] = Batcher(self._keep)
         self.counts: Counter[str] = Counter()
         """Answers given, by `<integration> <what>`: accepted, duplicate, forged, unknown_key …"""
@@ -182,8 +192,33 @@ class WebhookApp:
             state, reason = "failed", str(error)
         except WrongEndpoint as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.mend) from None
+        size = len(request.body)
+        if full := self._gate.enter(size):
+            self.counts[f"{connection.integration} refused_full"] += 1
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"The hub takes nothing in right now: {full}; send it again.",
+                {"retry-after": _BUSY_SECONDS},
+            )
+        try:
+            kept = await self._keep_one(connection, request, vendor_id, state, reason)
+        finally:
+            self._gate.leave(size)
+        outcome = "duplicate" if kept is None else "accepted"
+        self.counts[f"{connection.integration} {outcome}"] += 1
+        acknowledge = receives.acknowledge
+        return Reply(
+            status=acknowledge.status,
+            headers={"content-type": acknowledge.content_type},
+            body=acknowledge.body.encode(),
+        )
+
+    async def _keep_one(
+        self, connection: Connection, request: InboundRequest, vendor_id: str | None, state: str,
+        reason: str,
+    ) -> int | None:  # fmt: skip
         key = vendor_id or "sha256:" + hashlib.sha256(request.body).hexdigest()
-        kept = await self._batcher.submit(
+        return await self._batcher.submit(
             webhooks.NewWebhook(
                 connection_id=connection.id,
                 dedupe_key=json.clean_text(key[:500]),
@@ -195,14 +230,6 @@ class WebhookApp:
                 reason=reason,
             )
         )
-        outcome = "duplicate" if kept is None else "accepted"
-        self.counts[f"{connection.integration} {outcome}"] += 1
-        acknowledge = receives.acknowledge
-        return Reply(
-            status=acknowledge.status,
-            headers={"content-type": acknowledge.content_type},
-            body=acknowledge.body.encode(),
-        )
 
     async def _keep(self, batch: Sequence[webhooks.NewWebhook]) -> list[int | None]:
         kept = await webhooks.keep(self._database, batch)
@@ -213,7 +240,21 @@ class WebhookApp:
         }
         if new:
             self._queue.wake(new)
+        self._came |= {item.connection_id for item in batch}
+        if self._noting is None and time.monotonic() - self._noted_at > _NOTE_SECONDS:
+            self._noted_at = time.monotonic()
+            self._noting = asyncio.create_task(self._note())
         return kept
+
+    async def _note(self) -> None:
+        """Write down which connections are alive, every ten seconds or so while webhooks come."""
+        came, self._came = self._came, set()
+        try:
+            await note_webhooks(self._database, sorted(came))
+        except StoreAway:
+            self._came |= came
+        finally:
+            self._noting = None
 
     def _too_large(self) -> Problem:
         return Problem(

@@ -15,8 +15,9 @@ from hub.route import echo
 from hub.route.context import EventView, result_of
 from hub.route.definition import LINK, Route
 from hub.route.plan import Compiled, Plan, Todo, World, fill, plan_event
+from hub.sdk.events import HubLoopBroken
 from hub.sdk.integration import Manifest
-from hub.store import deliveries, events, graph, writes
+from hub.store import deliveries, events, graph, notices, writes
 from hub.store.connections import Connection, Connections
 from hub.store.events import Routed, WaitingEvent
 from hub.store.graph import NewLink, Node, Thing
@@ -26,6 +27,7 @@ from hub.store.routes import RouteTable, StoredRoute
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
+_NOTICE_SECONDS = 600.0
 
 
 class Router:
@@ -267,6 +269,7 @@ class _Batch:
             sorted({name for found in born.values() for name in found}),
         )
         verdicts: dict[int, echo.Verdict] = {}
+        broke: list[notices.Notice] = []
         for event in batch:
             mine = sorted(
                 (write for name in names[event.id] for write in ledger.get(name, [])),
@@ -287,8 +290,10 @@ class _Batch:
                 ring = await writes.ring(self._session, verdict.write.delivery_id)
                 reason = f"loop broken: {' → '.join(ring)} write to each other's objects"
                 _log.warning("ev_%s: %s", event.id, reason)
+                broke.append(_loop(event, verdict.write, ring, reason))
                 verdict = verdict._replace(echo=True, reason=reason)
             verdicts[event.id] = verdict
+        await notices.tell(self._session, broke)
         return verdicts
 
     async def _states(
@@ -510,6 +515,18 @@ class _Empty:
 
 
 _NO = _Empty()
+
+
+def _loop(
+    event: WaitingEvent, write: writes.Write, ring: Sequence[str], reason: str
+) -> notices.Notice:
+    return notices.notice(
+        HubLoopBroken, notices.about("delivery", f"dl_{write.delivery_id}"),
+        key="/".join(sorted(set(ring))), every=_NOTICE_SECONDS, title="A ring of routes was broken",
+        body=f"{reason}\n\nSee `hub explain ev_{event.id}`; let one of them leave out what the "
+        "other writes (a condition on the actor, or on the value).",
+        routes=tuple(ring), count=len(ring),
+    )  # fmt: skip
 
 
 async def _find_lanes(session: Session, todos: Sequence[Todo]) -> None:

@@ -16,6 +16,7 @@ from hub.store.partitions import ensure
 from hub.store.pool import Database, open_pool
 from hub.store.routes import RouteTable
 from hub.store.vault import Vault
+from hub.store.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Services:
     queue: Queue
     caller: Caller
     instance: str
+    watch: Watch
 
     async def wake(self) -> None:
         """Have every connection's work looked at now (after a resume or a replay)."""
@@ -64,6 +66,7 @@ async def open_services(
             queue=queue,
             caller=caller,
             instance=str(instance or "new"),
+            watch=Watch(database),
         )
     finally:
         await caller.close()

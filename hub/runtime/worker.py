@@ -12,9 +12,11 @@ from typing import Any
 
 from hub.deliver.stage import Deliverer
 from hub.queue.jobs import Listener
-from hub.runtime.keeper import keep_periods
+from hub.runtime.keeper import keep_periods, keep_watch
 from hub.runtime.pump import Pump
 from hub.runtime.services import Services
+from hub.store.admin import new_key
+from hub.store.notices import make_own_connection
 
 _STOP_SECONDS = 4.0
 
@@ -35,6 +37,7 @@ async def run_worker(
     )
     pump = Pump(services, deliverer)
     deliverer.on_step_done = pump.resume
+    await make_own_connection(services.database, key=new_key(), sealed=services.vault.seal({}))
     listener = Listener(redis_url, pump.advance, poll_seconds=services.settings.poll_seconds)
     delivering = asyncio.create_task(deliverer.run())
     sweeping = asyncio.create_task(pump.sweep())
@@ -43,10 +46,12 @@ async def run_worker(
     keeping = asyncio.create_task(
         keep_periods(services.database, retention_days=services.settings.retention_days)
     )
+    watching = asyncio.create_task(keep_watch(services.database))
     running: list[asyncio.Task[Any]] = [delivering, sweeping, listening, ending]
     done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     sweeping.cancel()
     keeping.cancel()
+    watching.cancel()
     listener.stop()
     await asyncio.wait([sweeping, listening], timeout=_STOP_SECONDS)
     listening.cancel()

@@ -357,12 +357,55 @@ class MessagePosted(Data, frozen=True, kw_only=True):
     url: Word = ""
 
 
+class HubNotice(Data, frozen=True, kw_only=True):
+    """What the hub has to say about itself."""
+
+    title: Text
+    body: Annotated[Text, Meta(description="What happened, and what to do about it")]
+    connection: Annotated[Word, Meta(description="The connection it is about, if one")] = ""
+    route: Annotated[Word, Meta(description="The route it is about, if one")] = ""
+    count: Annotated[int, Meta(description="How many are affected, as far as known")] = 1
+    since: Annotated[datetime | None, Meta(description="Since when it has been so")] = None
+
+
+class HubDeliveryDead(HubNotice, frozen=True, kw_only=True):
+    """A delivery has ended in the dead letters. One notice for a route and connection in ten minutes."""
+
+    type: ClassVar[str] = "hub.delivery.dead"
+
+
+class HubConnectionFailing(HubNotice, frozen=True, kw_only=True):
+    """A connection fails again and again, or its credentials were refused."""
+
+    type: ClassVar[str] = "hub.connection.failing"
+
+
+class HubQueueStuck(HubNotice, frozen=True, kw_only=True):
+    """Work has waited for too long in one stage of a connection."""
+
+    type: ClassVar[str] = "hub.queue.stuck"
+
+
+class HubLoopBroken(HubNotice, frozen=True, kw_only=True):
+    """Routes wrote to each other's objects in a ring, and the breaker ended it."""
+
+    type: ClassVar[str] = "hub.loop.broken"
+    routes: Annotated[tuple[Word, ...], Meta(description="The routes of the ring, in order")] = ()
+
+
+class HubSilence(HubNotice, frozen=True, kw_only=True):
+    """A webhook that was expected stayed away."""
+
+    type: ClassVar[str] = "hub.silence"
+
+
 AnyData: TypeAlias = (
     FeedbackReceived | FeedbackUpdated | SurveyResponded
     | ConversationOpened | ConversationReplied | ConversationClosed | ConversationRated
     | WorkItemCreated | WorkItemUpdated | WorkItemStatusChanged | WorkItemCommented | WorkItemDeleted
     | ReleasePublished | UsageTracked | CustomerIdentified | CohortChanged | MetricAlerted
     | ExperimentConcluded | MessagePosted
+    | HubDeliveryDead | HubConnectionFailing | HubQueueStuck | HubLoopBroken | HubSilence
 )  # fmt: skip
 
 DATA_TYPES: dict[str, type[Data]] = {
@@ -373,6 +416,7 @@ DATA_TYPES: dict[str, type[Data]] = {
         WorkItemCreated, WorkItemUpdated, WorkItemStatusChanged, WorkItemCommented, WorkItemDeleted,
         ReleasePublished, UsageTracked, CustomerIdentified, CohortChanged, MetricAlerted,
         ExperimentConcluded, MessagePosted,
+        HubDeliveryDead, HubConnectionFailing, HubQueueStuck, HubLoopBroken, HubSilence,
     )
 }  # fmt: skip
 """Every event type of the shared schema and the struct of its data."""

@@ -39,6 +39,14 @@ _SAID: dict[str, Any] = {
 }
 
 
+def _hub(kind: str, name: str) -> e.Ref:
+    return e.Ref(system="hub", kind=kind, id=name)
+
+
+def _team(text: str) -> e.Text:
+    return e.Text(text=text, visibility="team")
+
+
 def _public(text: str) -> e.Text:
     return e.Text(text=text, visibility="public")
 
@@ -87,6 +95,17 @@ EXAMPLES: dict[str, e.Data] = {
                               name="New export", variant="streamed"),
         e.MessagePosted(refs=(e.Ref(system="slack", kind="message", id="C0PRODUCT:1.2"),), actor=_LEE,
                         body=e.Text(text="Second customer with this.", visibility="team"), channel=_CHANNEL),
+        e.HubDeliveryDead(refs=(_hub("delivery", "dl_12"),), title=_team("A delivery is dead: bugs/create"),
+                          body=_team("HTTP 400: the field priority is unknown. Mend the route, then replay dl_12."),
+                          connection="jira-main", route="bugs"),
+        e.HubConnectionFailing(refs=(_hub("connection", "cn_3"),), title=_team("jira-main is failing"), count=5,
+                               body=_team("Five calls in a row failed: HTTP 503."), connection="jira-main"),
+        e.HubQueueStuck(refs=(_hub("queue", "deliver/cn_3"),), title=_team("Work waits at jira-main"), count=40,
+                        body=_team("40 deliveries wait, the oldest for 600 s."), connection="jira-main"),
+        e.HubLoopBroken(refs=(_hub("delivery", "dl_90"),), title=_team("A ring of routes was broken"),
+                        body=_team("there → back write to each other's objects."), routes=("there", "back")),
+        e.HubSilence(refs=(_hub("connection", "cn_2"),), title=_team("No webhook from intercom"),
+                     body=_team("One was expected every 3,600 s; the last came 7,400 s ago."), connection="intercom"),
     )
 }  # fmt: skip
 """Event type -> an example of its data."""

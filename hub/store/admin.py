@@ -12,6 +12,7 @@ from hub.sdk.actions import Account
 from hub.store import deliveries, graph
 from hub.store.pool import Row, Session
 from hub.store.vault import MASK, Vault
+from hub.store.watch import COUNT_TO
 
 
 async def audit(
@@ -58,7 +59,7 @@ async def create_connection(
 
 async def change_connection(
     session: Session, row: Row, *, config: dict[str, Any], secret: Mapping[str, str | None],
-    vault: Vault, dedicated_account: bool | None,
+    vault: Vault, dedicated_account: bool | None, expect_seconds: int | None = None,
 ) -> list[str]:  # fmt: skip
     """Store a changed config; returns the secret fields that have a new value.
 
@@ -79,8 +80,9 @@ async def change_connection(
         changed.append(field)
     await session.execute(
         "update connections set config = $2, secrets = $3, updated_at = now(), "
-        "dedicated_account = coalesce($4, dedicated_account) where id = $1",
-        row["id"], config, vault.seal(held), dedicated_account,
+        "dedicated_account = coalesce($4, dedicated_account), "
+        "expect_seconds = nullif(coalesce($5, expect_seconds), 0) where id = $1",
+        row["id"], config, vault.seal(held), dedicated_account, expect_seconds,
     )  # fmt: skip
     return changed
 
@@ -99,7 +101,8 @@ async def set_state(session: Session, connection_id: int, state: str, reason: st
     """Set a connection's state. Resuming also ends a rate limit's parking."""
     await session.execute(
         "update connections set state = $2, reason = $3, updated_at = now(), "
-        "parked_until = case when $2 = 'active' then null else parked_until end where id = $1",
+        "parked_until = case when $2 = 'active' then null else parked_until end, "
+        "failures = case when $2 = 'active' then 0 else failures end where id = $1",
         connection_id, state, reason,
     )  # fmt: skip
 
@@ -142,13 +145,16 @@ async def same_account(session: Session, row: Row, account: Account) -> str | No
 
 
 async def counters(session: Session, connection_id: int) -> dict[str, Any]:
-    """Return when a connection last received, and how much it holds."""
+    """Return when a connection last received, and how much it holds, counted up to 100,000."""
     row = await session.fetchrow(
-        "select (select max(received_at) from webhooks where connection_id = $1) as last_webhook_at, "
-        "(select count(*) from webhooks where connection_id = $1) as webhooks, "
-        "(select count(*) from deliveries where connection_id = $1 and state in ('pending', 'in_flight')) as waiting, "
-        "(select count(*) from deliveries where connection_id = $1 and state = 'dead') as dead",
+        "select (select last_webhook_at from connections where id = $1) as last_webhook_at, "
+        "(select count(*) from (select from seen where connection_id = $1 limit $2) t) as webhooks, "
+        "(select count(*) from (select from deliveries where connection_id = $1 "
+        "and state in ('pending', 'in_flight') limit $2) t) as waiting, "
+        "(select count(*) from (select from deliveries where connection_id = $1 and state = 'dead' "
+        "limit $2) t) as dead",
         connection_id,
+        COUNT_TO,
     )
     return dict(row or {})
 

@@ -46,6 +46,7 @@ class Connection:
     parked_until: datetime | None
     failures: int
     expect_seconds: int | None
+    last_webhook_at: datetime | None
     refused: int
     created_at: datetime
     updated_at: datetime
@@ -218,6 +219,15 @@ async def park(session: Session | Database, connection_id: int, until: datetime)
         connection_id,
         until,
     )
+
+
+async def note_webhooks(database: Database, connection_ids: Sequence[int]) -> None:
+    """Write down that webhooks of these connections have come in. Raises `StoreAway`."""
+    async with away_as_error():
+        await database.execute(
+            "update connections set last_webhook_at = now() where id = any($1::bigint[])",
+            connection_ids,
+        )
 
 
 async def count_refused(database: Database, connection_id: int, count: int) -> None:

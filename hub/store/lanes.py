@@ -41,6 +41,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     day: date
     event_id: int
+    route: str
     action: str
     inputs: dict[str, Any]
     audience: str
@@ -143,7 +144,7 @@ with recursive places as (
     from head where writes_to <> ''
     on conflict (delivery_id, day) do update set at = now(), words = excluded.words
 )
-select connection_id, lane, touched, id, day, event_id, action, inputs, audience, attempts, waits,
+select connection_id, lane, touched, id, day, event_id, route, action, inputs, audience, attempts, waits,
     tries + 1 as tries, uncertain, maybe_duplicate, claim_id, report_id, now() as started_at
 from head order by id
 """

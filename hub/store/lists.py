@@ -243,36 +243,6 @@ def _named(row: Row, prefixes: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-async def health(database: Database) -> dict[str, Any]:
-    """Return what waits and what failed: oldest ages in seconds by stage, counts of the dead."""
-    async with away_as_error():
-        row = await database.fetchrow(
-            "select (select count(*) from deliveries where state = 'dead') as dead, "
-            "(select count(*) from webhooks where state = 'failed') as failed"
-        )
-        oldest = await database.fetch(
-            "select 'normalize' as stage, c.name as connection, count(*) as waiting, "
-            "extract(epoch from now() - min(w.received_at))::float8 as oldest_seconds "
-            "from webhooks w join connections c on c.id = w.connection_id where w.state = 'received' "
-            "group by c.name union all "
-            "select 'route', c.name, count(*), extract(epoch from now() - min(e.created_at))::float8 "
-            "from events e join connections c on c.id = e.connection_id where e.state = 'waiting' "
-            "group by c.name union all "
-            "select 'deliver', c.name, count(*), extract(epoch from now() - min(d.created_at))::float8 "
-            "from deliveries d join connections c on c.id = d.connection_id "
-            "where d.state in ('pending', 'in_flight') group by c.name"
-        )
-        stopped = await database.fetch(
-            "select name, state, reason from connections where state in ('paused', 'auth_failed')"
-        )
-    return {
-        "dead": row["dead"] if row else 0,
-        "failed": row["failed"] if row else 0,
-        "waiting": [dict(item) for item in oldest],
-        "stopped": [dict(item) for item in stopped],
-    }
-
-
 def dump_cursor(before: int) -> str:
     """Write the place a page ends at."""
     return std_json.dumps(before).encode().hex()

@@ -136,6 +136,8 @@ create table deliveries (
 alter sequence deliveries_id_seq owned by deliveries.id;
 create index deliveries_lane on deliveries (connection_id, lane, id)
     where state in ('pending', 'in_flight', 'blocked');
+create index deliveries_waiting on deliveries (connection_id, id)
+    where state in ('pending', 'in_flight');
 create index deliveries_blocked on deliveries (depends_on) where state = 'blocked';
 create index deliveries_dead on deliveries (id) where state = 'dead';
 create index deliveries_report on deliveries (report_id) where report_id is not null;
@@ -198,6 +200,7 @@ create index lanes_due on lanes (connection_id, due_at);
 
 alter table connections
     add failures integer not null default 0,
+    add last_webhook_at timestamptz,
     add expect_seconds integer check (expect_seconds > 0);
 alter table nodes drop constraint nodes_connection_id_fkey;
 alter table claims drop constraint claims_connection_id_fkey
