@@ -76,6 +76,7 @@ class Deliverer:
         self._busy: Counter[int] = Counter()
         self._lanes: dict[asyncio.Task[None], Taken] = {}
         self._last_served = 0
+        self._slow: tuple[Sequence[Connection], dict[int, int]] = ((), {})
         self._held_until = 0.0
         self._stopping = False
 
@@ -138,19 +139,25 @@ class Deliverer:
         A slow connection gives no more than leave within a second or so: what waits for its turn
         need not be in flight.
         """
-        room: dict[int, int] = {}
-        for connection in await self._connections.all():
-            available = self._connections.registry.get(connection.integration)
-            sends = None if available is None else available.manifest.sends
-            if sends is None:
-                continue
-            rate = sends.rate_limit.requests / sends.rate_limit.seconds
-            most = min(_MOST_EACH, max(1, math.ceil(rate)))
-            if most < _MOST_EACH:
-                room[connection.id] = most
+        connections = await self._connections.all()
+        if self._slow[0] is not connections:
+            self._slow = (connections, self._slow_ones(connections))
+        room = dict(self._slow[1])
         for connection_id, count in self._busy.items():
             room[connection_id] = max(0, room.get(connection_id, _MOST_EACH) - count)
         return room
+
+    def _slow_ones(self, connections: Sequence[Connection]) -> dict[int, int]:
+        slow: dict[int, int] = {}
+        for connection in connections:
+            available = self._connections.registry.get(connection.integration)
+            sends = None if available is None else available.manifest.sends
+            if sends is not None:
+                rate = sends.rate_limit.requests / sends.rate_limit.seconds
+                most = min(_MOST_EACH, max(1, math.ceil(rate)))
+                if most < _MOST_EACH:
+                    slow[connection.id] = most
+        return slow
 
     async def _idle(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -50,10 +50,7 @@ class EventView:
         ones. The customer of an event is named to the customer only in an answer to that
         customer's own report.
         """
-        base = self._bases.get(audience)
-        if base is None:
-            base = self._bases[audience] = self._base(audience)
-        context = dict(base)
+        context = dict(self.base(audience))
         if report is not None:
             context["report"] = _thing(report, audience, self._systems)
         if work_item is not None:
@@ -61,8 +58,15 @@ class EventView:
         if steps:
             context["steps"] = dict(steps)
         if route.maps:
-            context["map"] = _mapping(route, base["data"])
+            context["map"] = _mapping(route, context["data"])
         return context
+
+    def base(self, audience: Audience) -> dict[str, Any]:
+        """Return the names that do not depend on the route."""
+        base = self._bases.get(audience)
+        if base is None:
+            base = self._bases[audience] = self._base(audience)
+        return base
 
     def _base(self, audience: Audience) -> dict[str, Any]:
         event, connection = self._event, self._connection

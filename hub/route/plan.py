@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from hub.links.ledger import words, writes_to
 from hub.route.context import EventView
 from hub.route.definition import LINK, Route, Step
 from hub.route.render import TemplateFault, render, truth
+from hub.route.select import Compiled, Routes
 from hub.sdk.integration import ActionManifest, Audience, Manifest
 from hub.store.connections import Connection
 from hub.store.events import WaitingEvent
 from hub.store.graph import Node
 
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A stored route, ready to run."""
-
-    id: int
-    version: int
-    route: Route
+_TOLD = 50
+"""So many verdicts of routes that did not match are stored with an event."""
 
 
 @dataclass(slots=True)
@@ -78,7 +74,7 @@ class World:
 def plan_event(
     event: WaitingEvent,
     source: Connection,
-    routes: Sequence[Compiled],
+    routes: Routes,
     world: World,
     *,
     reports: Sequence[Node],
@@ -91,7 +87,11 @@ def plan_event(
     """
     plan = Plan()
     seen = EventView(event, source.name, world.systems)
-    for compiled in routes:
+    taking = routes.of(event.type, source.name)
+    fitting = routes.fitting(event.type, source.name, seen.base("team")) if taking else frozenset()
+    # With few routes each is told why it did not match; with many, the first of them are.
+    for position in range(len(taking)) if len(taking) <= _TOLD else _shown(fitting, len(taking)):
+        compiled = taking[position]
         route = compiled.route
         decision: dict[str, Any] = {
             "route": route.name,
@@ -99,11 +99,11 @@ def plan_event(
             "matched": False,
         }
         plan.decisions.append(decision)
-        if not route.takes(event.type):
-            plan.decisions.pop()
-            continue
         if route.connections and source.name not in route.connections:
             decision["clause"] = f"connections: {source.name} is not listed"
+            continue
+        if position not in fitting:
+            decision["clause"] = f"when: {route.when}"
             continue
         base = seen.context(
             route, "team", report=reports[0] if reports else None,
@@ -141,7 +141,17 @@ def plan_event(
                 connection_id=0, target=target, report=report, work_item=work_item,
             )  # fmt: skip
             _steps(event, seen, compiled, world, todo, plan, steps)
+    untold = len(taking) - len(plan.decisions)
+    if untold:
+        plan.decisions.append({"route": f"{untold} more", "version": 0, "matched": False,
+                               "clause": "their conditions name other words, or another connection"})  # fmt: skip
     return plan
+
+
+def _shown(fitting: frozenset[int], count: int) -> list[int]:
+    """Return the positions whose verdict is stored: all that fit, and the first that do not."""
+    others = (position for position in range(count) if position not in fitting)
+    return sorted((*fitting, *islice(others, _TOLD)))
 
 
 def _steps(

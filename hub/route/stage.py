@@ -14,7 +14,8 @@ from hub.links.refs import REPORTS, WORK, Places, texts_of
 from hub.route import echo
 from hub.route.context import EventView, result_of
 from hub.route.definition import LINK, Route
-from hub.route.plan import Compiled, Plan, Todo, World, fill, plan_event
+from hub.route.plan import Plan, Todo, World, fill, plan_event
+from hub.route.select import Compiled, Routes
 from hub.sdk.events import HubLoopBroken
 from hub.sdk.integration import Manifest
 from hub.store import deliveries, events, graph, notices, writes
@@ -38,7 +39,8 @@ class Router:
         self._connections = connections
         self._table = table
         self._source: Sequence[StoredRoute] = ()
-        self._compiled: tuple[Compiled, ...] = ()
+        self._compiled = Routes(())
+        self._known: tuple[Sequence[Connection], World, Places] | None = None
 
     async def route_waiting(self, connection: Connection, *, limit: int = 100) -> int:
         """Route up to `limit` events of a connection; returns how many. Raises `StoreAway`.
@@ -88,7 +90,7 @@ class Router:
 
         With `after`, only those that waited for these deliveries.
         """
-        world = await self._world()
+        world, _ = await self._world()
         async with transaction(self._database) as session:
             blocked = await deliveries.unblocked(session, limit, after)
             if blocked:
@@ -96,19 +98,23 @@ class Router:
         return len(blocked)
 
     async def _route(self, source: Connection, limit: int) -> int:
-        world = await self._world()
+        world, places = await self._world()
         routes = self._compile(await self._table.enabled())
         async with transaction(self._database) as session:
             await hold(session, STAGES.route, source.id)
             batch = await events.waiting(session, source.id, limit)
             if batch:
-                await _Batch(session, source, world, routes, self._connections).run(batch)
+                await _Batch(session, source, world, routes, places).run(batch)
         return len(batch)
 
-    async def _world(self) -> World:
-        return world_of(await self._connections.all(), manifests_of(self._connections))
+    async def _world(self) -> tuple[World, Places]:
+        connections = await self._connections.all()
+        if self._known is None or self._known[0] is not connections:
+            world = world_of(connections, manifests_of(self._connections))
+            self._known = (connections, world, Places(connections, world.manifests))
+        return self._known[1:]
 
-    def _compile(self, rows: Sequence[StoredRoute]) -> tuple[Compiled, ...]:
+    def _compile(self, rows: Sequence[StoredRoute]) -> Routes:
         if rows is not self._source:
             compiled = []
             for row in rows:
@@ -118,7 +124,7 @@ class Router:
                     _log.exception("route %s cannot be read and is passed over", row.name)
                     continue
                 compiled.append(Compiled(row.id, row.version, route))
-            self._source, self._compiled = rows, tuple(compiled)
+            self._source, self._compiled = rows, Routes(compiled)
         return self._compiled
 
     async def _resume(
@@ -180,15 +186,13 @@ class _Batch:
     """The work of one transaction."""
 
     def __init__(
-        self, session: Session, source: Connection, world: World, routes: Sequence[Compiled],
-        connections: Connections,
+        self, session: Session, source: Connection, world: World, routes: Routes, places: Places,
     ) -> None:  # fmt: skip
         self._session = session
         self._source = source
         self._world = world
         self._routes = routes
-        self._places = Places(list(world.by_name.values()), world.manifests)
-        self._connections = connections
+        self._places = places
 
     async def run(self, batch: Sequence[WaitingEvent]) -> None:
         nodes = await self._save_things(batch)
@@ -575,7 +579,7 @@ async def dry_run(
     if source is None:
         return None
     plan = plan_event(
-        event, source, [Compiled(0, 0, route)], world,
+        event, source, Routes([Compiled(0, 0, route)]), world,
         reports=reports.get(node, []), work_items=work_items.get(node, []),
     )  # fmt: skip
     if not plan.decisions:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 _FRESH_SECONDS = 1.0
 _MISS_SECONDS = 0.05
 _ALL = "select * from connections"
+_PASSING = ("parked_until", "failures", "last_webhook_at", "refused")
+_SETTLED = ("name", "integration", "key", "config", "secrets", "account", "dedicated_account",
+            "state", "reason", "expect_seconds", "updated_at")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,8 @@ class Connections:
         self.registry = registry
         self._by_key: dict[str, Connection] = {}
         self._by_id: dict[int, Connection] = {}
+        self._live: tuple[Connection, ...] = ()
+        self._rows: dict[int, Row] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._forgotten = 0
@@ -145,10 +150,12 @@ class Connections:
         return next((item for item in await self.all() if item.name == name), None)
 
     async def all(self) -> Sequence[Connection]:
-        """Return every connection that is not removed, by name. Raises `StoreAway`."""
+        """Return every connection that is not removed, by name; the same object until one changes.
+
+        Raises `StoreAway`.
+        """
         await self._refresh()
-        live = (item for item in self._by_id.values() if item.state != "removed")
-        return sorted(live, key=lambda item: item.name)
+        return self._live
 
     def forget(self) -> None:
         """Read again at the next question."""
@@ -170,6 +177,20 @@ class Connections:
             if self._read_at != float("-inf"):
                 return
 
+    def _reread(self, row: Row) -> Connection:
+        """Build a connection, or keep the one before when its row is as it was.
+
+        What changes often changes neither the secrets, which take time to open, nor the config.
+        """
+        old, known = self._rows.get(row["id"]), self._by_id.get(row["id"])
+        if old is None or known is None or known.reason != old["reason"]:
+            return self._readable(row)
+        if old == row:
+            return known
+        if all(old[name] == row[name] for name in _SETTLED):
+            return replace(known, **{name: row[name] for name in _PASSING})
+        return self._readable(row)
+
     def _readable(self, row: Row) -> Connection:
         """Build a connection; one whose secrets cannot be read is closed, the others go on."""
         try:
@@ -186,9 +207,13 @@ class Connections:
         try:
             async with away_as_error():
                 rows = await self._database.fetch(_ALL)
-            read = [self._readable(row) for row in rows]
-            self._by_key = {item.key: item for item in read}
-            self._by_id = {item.id: item for item in read}
+            if any(self._rows.get(row["id"]) != row for row in rows):
+                read = [self._reread(row) for row in rows]
+                self._rows = {row["id"]: row for row in rows}
+                self._by_key = {item.key: item for item in read}
+                self._by_id = {item.id: item for item in read}
+                live = (item for item in read if item.state != "removed")
+                self._live = tuple(sorted(live, key=lambda item: item.name))
             if began == self._forgotten:
                 self._read_at = time.monotonic()
         except Exception:

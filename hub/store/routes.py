@@ -11,6 +11,11 @@ from typing import Any
 from hub.store.pool import Database, away_as_error
 
 _FRESH_SECONDS = 1.0
+# Changes whenever a route does, and is read faster than all of them.
+_MARK = """
+select count(*), max(updated_at), sum(hashtext(concat_ws(':', id, version, position, enabled)))
+from routes
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class RouteTable:
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
         self._forgotten = 0
+        self._mark: tuple[object, ...] = ()
 
     async def enabled(self) -> Sequence[StoredRoute]:
         """Return the enabled routes by position. The same object until one changes."""
@@ -42,6 +48,11 @@ class RouteTable:
         async with self._lock, away_as_error():
             if time.monotonic() - self._read_at >= _FRESH_SECONDS:
                 began = self._forgotten
+                mark = tuple(await self._database.fetchrow(_MARK) or ())
+                if mark == self._mark:
+                    if began == self._forgotten:
+                        self._read_at = time.monotonic()
+                    return self._rows
                 rows = await self._database.fetch(
                     "select id, name, position, enabled, version, definition from routes "
                     "where enabled order by position, id"
@@ -49,6 +60,7 @@ class RouteTable:
                 fresh = tuple(StoredRoute(*row.values()) for row in rows)
                 if fresh != self._rows:
                     self._rows = fresh
+                self._mark = mark
                 if began == self._forgotten:
                     self._read_at = time.monotonic()
         return self._rows

@@ -69,7 +69,7 @@ async def test_a_bad_signature_is_401_counted_and_not_kept(
     assert answer.status_code == 401
     assert SECRET not in answer.text
     assert await _webhooks(hub) == 0
-    assert await hub.database.fetchval("select refused from connections") == 1
+    assert await hub.database.fetchval("select refused from connections where name = 'desk'") == 1
 
 
 async def test_over_the_limit_is_413_whether_declared_or_streamed(hub: Hub) -> None:
