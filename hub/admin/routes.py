@@ -15,7 +15,7 @@ from hub.admin.paging import Page, number
 from hub.admin.problems import invalid, missing
 from hub.route.check import check_route, read_route
 from hub.route.definition import LINK, Route
-from hub.route.stage import dry_run
+from hub.route.dry import dry_run
 from hub.sdk.errors import InvalidInput
 from hub.store import admin
 from hub.store.connections import Connection
