@@ -76,7 +76,7 @@ class Vendor:
 async def running_vendor() -> AsyncIterator[Vendor]:
     """Serve a `Vendor` on a free loopback port."""
     vendor = Vendor()
-    app = web.Application()
+    app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", vendor.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub.route import stage
+from hub.route import batch
 from hub.runtime.services import Services
 from hub.store.vault import Vault
 from tests.support import Hub, running_hub
@@ -25,7 +25,7 @@ async def hub(services: Services, redis_url: str) -> AsyncIterator[Hub]:
 async def test_an_event_that_breaks_the_router_fails_alone(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = stage.plan_event
+    plan = batch.plan_event
 
     def breaks(event: Any, *args: Any, **kwargs: Any) -> Any:
         if event.data["title"]["text"] == "poison":
@@ -33,7 +33,7 @@ async def test_an_event_that_breaks_the_router_fails_alone(
             raise RuntimeError(message)
         return plan(event, *args, **kwargs)
 
-    monkeypatch.setattr(stage, "plan_event", breaks)
+    monkeypatch.setattr(batch, "plan_event", breaks)
     await hub.stop_worker()
     for number, title in enumerate(("one", "poison", "two", "three")):
         await hub.sender("desk")(id=str(number), type="ticket", ticket=f"t{number}", title=title)
