@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from tests.chaos.storm import SHORT, Result, long, run
+from tests.chaos.storm import Result, long, run, short
 
 
 def main() -> int:
@@ -17,9 +17,9 @@ def main() -> int:
     parser.add_argument("--webhooks", type=int, default=2000, help="webhooks of each")
     parser.add_argument("--short", action="store_true", help="as short as in the tests")
     given = parser.parse_args()
-    size = SHORT if given.short else long(given.webhooks)
     failed: list[Result] = []
     for seed in range(given.first, given.first + given.seeds):
+        size = short(seed) if given.short else long(given.webhooks)
         result = asyncio.run(run(seed, size))
         print(_line(result), flush=True)
         if not result.ok:
@@ -27,8 +27,8 @@ def main() -> int:
             print(result.report(), flush=True)
     print(f"{given.seeds - len(failed)} of {given.seeds} seeds held")
     for result in failed:
-        short = " --short" if given.short else f" --webhooks {given.webhooks}"
-        print(f"again: python -m tests.chaos --seeds 1 --first {result.seed}{short}")
+        how = " --short" if given.short else f" --webhooks {given.webhooks}"
+        print(f"again: python -m tests.chaos --seeds 1 --first {result.seed}{how}")
     return 1 if failed else 0
 
 

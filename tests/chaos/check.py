@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -170,6 +171,16 @@ def _order(vendor: Vendor, work: Work, replayed: set[int], found: Findings) -> N
                 found.reordered.append(
                     f"{' '.join(place)}: {_name(before)} came before {_name(after)}"
                 )
+
+
+async def evidence(house: House, found: Findings, *, most: int = 8) -> list[str]:
+    """Return what the hub says of the deliveries that violations name: each attempt, in time."""
+    named = [int(number) for text in found.all for number in re.findall(r"dl_(\d+)", text)]
+    lines: list[str] = []
+    for number in list(dict.fromkeys(named))[:most]:
+        said: Any = await house.call("GET", f"/deliveries/dl_{number}")
+        lines.append(f"dl_{number}: {json.dumps(said, default=str)[:6000]}")
+    return lines
 
 
 def _name(effect: Effect) -> str:

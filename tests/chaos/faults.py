@@ -123,15 +123,22 @@ class Faults:
 
     async def _stop_postgres(self) -> None:
         house = self._house
+        await self._answering()
         await house.by_hand(lambda: house.postgres.stop(immediate=True))
         await asyncio.sleep(self._chance.uniform(0.5, 1.5))
         await house.by_hand(house.postgres.start)
 
     async def _read_only(self) -> None:
         """Stand in for a disk that is full: no session of the hub can write any more."""
+        await self._answering()
         await self._set_read_only(on=True)
         await asyncio.sleep(self._chance.uniform(0.5, 1.5))
         await self._set_read_only(on=False)
+
+    async def _answering(self) -> None:
+        """Wait for a web process: what nobody asks during a fault, nobody refuses."""
+        with contextlib.suppress(AssertionError):
+            await self._house.ready(5)
 
     async def _set_read_only(self, *, on: bool) -> None:
         change = "set default_transaction_read_only = on" if on else "reset default_transaction_read_only"

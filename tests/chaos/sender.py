@@ -96,7 +96,7 @@ class Sender:
             self.counts["requests"] += 1
             addresses = self._addresses()
             address = self._chance.choice(addresses) if addresses else "http://127.0.0.1:9"
-            status, wait = 0, self._chance.uniform(0.1, 0.5)
+            status, wait = 0, self._chance.uniform(0.2, 0.8)
             try:
                 async with self._client.post(
                     address + self._paths[hook.connection], data=raw, headers=headers

@@ -215,7 +215,9 @@ async def ship(work: Work, sender: Sender, vendor: Vendor, chance: random.Random
         for topic, tickets in list(left.items()):
             if topic in keys and noted.issuperset(f"Filed {ticket}" for ticket in tickets):
                 del left[topic]
-                states = (("Done", 60), ("In Progress", 30))
+                # Later than the news of its creation, which carries the hub's own clock.
+                now = int((datetime.now(UTC) - _NOON).total_seconds())
+                states = (("Done", now + 7200), ("In Progress", now + 3600))
                 hooks = [
                     Hook(WORK, f"{topic}-{name}", {
                         "type": "issue.status", "issue": keys[topic], "status": name,
