@@ -51,6 +51,7 @@ def _line(result: Result) -> str:
         f"stopped {n('stop PostgreSQL')} times, read-only {n('make PostgreSQL read-only')}; Redis "
         f"emptied {n('empty Redis')}, restarted {n('restart Redis')}, away {n('keep Redis away')}; "
         f"terminated {n('terminated web', 'terminated worker')} (longest {result.longest_stop:.1f} s) | "
+        f"deadlocks of transactions {n('deadlocks')} | "
         f"vendor's faults {sum(result.vendor.values())} | healed in {result.healed_after:.0f} s of "
         f"{result.took:.0f} s"
     )

@@ -177,6 +177,17 @@ async def evidence(house: House, found: Findings, *, most: int = 8) -> list[str]
     """Return what the hub says of the deliveries that violations name: each attempt, in time."""
     named = [int(number) for text in found.all for number in re.findall(r"dl_(\d+)", text)]
     lines: list[str] = []
+    for ticket in re.findall(r"'Shipped (\d+)' never", " ".join(found.lost))[:2]:
+        said = await house.call("GET", f"/explain/acme/ticket/{ticket}")
+        lines.append(f"ticket {ticket}: {json.dumps(said, default=str)[:6000]}")
+        rows = await house.fetch(
+            "select l.id, l.work_id, l.claim_id, l.origin, l.event_id, l.created_at, c.about, "
+            "c.node_id, c.delivery_id, d.finished_at from links l join nodes n on n.id = l.report_id "
+            "left join claims c on c.id = l.claim_id left join deliveries d on d.id = c.delivery_id "
+            "where n.external_id = $1",
+            ticket,
+        )
+        lines += [f"its link: {dict(row)}" for row in rows]
     for number in list(dict.fromkeys(named))[:most]:
         said: Any = await house.call("GET", f"/deliveries/dl_{number}")
         lines.append(f"dl_{number}: {json.dumps(said, default=str)[:6000]}")

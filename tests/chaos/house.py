@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ from hub.store.pool import open_pool
 
 _T = TypeVar("_T")
 ROOT = Path(__file__).parents[2]
+_SERIOUS = re.compile(r"deadlock|Process \d+ waits|\[(error|critical) ")
 STOP_SECONDS = 10.0
 """A process that is asked to stop has ended by then, whatever it was at."""
 LEASE_SECONDS = 2
@@ -211,8 +213,14 @@ class House:
         for path in sorted(log_path(self.data, "x").parent.glob("*.log")):
             text = path.read_text(errors="replace").splitlines()
             if text:
-                parts.append("\n".join([f"--- {path.name}", *text[-lines:]]))
+                shown = [*(line for line in text[:-lines] if _SERIOUS.search(line)), *text[-lines:]]
+                parts.append("\n".join([f"--- {path.name}", *shown]))
         return "\n".join(parts)
+
+    def deadlocks(self) -> int:
+        """Return how often two of the hub's transactions waited for each other."""
+        text = log_path(self.data, "postgres").read_text(errors="replace")
+        return text.count("deadlock detected")
 
     async def close(self) -> None:
         """End everything that was started."""

@@ -148,6 +148,7 @@ async def _run(house: House, result: Result, size: Size) -> None:
             await asyncio.gather(resuming, shipping, *sending, return_exceptions=True)
             await sender.close()
             _count(result, house, vendor, sender, faults)
+            result.counts["deadlocks"] = await asyncio.to_thread(house.deadlocks)
 
 
 async def _chain(
