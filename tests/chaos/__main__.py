@@ -21,15 +21,20 @@ def main() -> int:
     for seed in range(given.first, given.first + given.seeds):
         size = short(seed) if given.short else long(given.webhooks)
         result = asyncio.run(run(seed, size))
-        print(_line(result), flush=True)
+        _say(_line(result))
         if not result.ok:
             failed.append(result)
-            print(result.report(), flush=True)
-    print(f"{given.seeds - len(failed)} of {given.seeds} seeds held")
+            _say(result.report())
+    _say(f"{given.seeds - len(failed)} of {given.seeds} seeds held")
     for result in failed:
         how = " --short" if given.short else f" --webhooks {given.webhooks}"
-        print(f"again: python -m tests.chaos --seeds 1 --first {result.seed}{how}")
+        _say(f"again: python -m tests.chaos --seeds 1 --first {result.seed}{how}")
     return 1 if failed else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _line(result: Result) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.chaos.house import ROOT, House
@@ -166,7 +167,7 @@ def _order(vendor: Vendor, work: Work, replayed: set[int], found: Findings) -> N
     for place, wanted in work.lines.items():
         rank = {text: n for n, text in enumerate(wanted)}
         effects = [effect for effect in lines[place] if effect.text in rank]
-        for before, after in zip(effects, effects[1:], strict=False):
+        for before, after in pairwise(effects):
             if rank[before.text] > rank[after.text] or before.delivery > after.delivery:
                 found.reordered.append(
                     f"{' '.join(place)}: {_name(before)} came before {_name(after)}"
@@ -189,7 +190,7 @@ async def evidence(house: House, found: Findings, *, most: int = 8) -> list[str]
         )
         lines += [f"its link: {dict(row)}" for row in rows]
     for number in list(dict.fromkeys(named))[:most]:
-        said: Any = await house.call("GET", f"/deliveries/dl_{number}")
+        said = await house.call("GET", f"/deliveries/dl_{number}")
         lines.append(f"dl_{number}: {json.dumps(said, default=str)[:6000]}")
     return lines
 

@@ -141,7 +141,11 @@ class Faults:
             await self._house.ready(5)
 
     async def _set_read_only(self, *, on: bool) -> None:
-        change = "set default_transaction_read_only = on" if on else "reset default_transaction_read_only"
+        change = (
+            "set default_transaction_read_only = on"
+            if on
+            else "reset default_transaction_read_only"
+        )
         deadline = time.monotonic() + 20
         while True:
             try:

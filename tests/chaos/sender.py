@@ -60,7 +60,7 @@ class Sender:
             if self._chance.random() < 0.5:
                 together.append(self._start(self._until_taken(hook, 0)))
             else:
-                self._start(self._until_taken(hook, self._chance.uniform(0, _LATE_SECONDS)))
+                _ = self._start(self._until_taken(hook, self._chance.uniform(0, _LATE_SECONDS)))
         await asyncio.wait(together, return_when=asyncio.FIRST_COMPLETED)
 
     def later(self, hook: Hook, seconds: float) -> None:
@@ -70,7 +70,7 @@ class Sender:
             await asyncio.sleep(seconds)
             await self.send(hook)
 
-        self._start(work())
+        _ = self._start(work())
 
     async def close(self) -> None:
         """Give up on what is still under way."""

@@ -105,9 +105,7 @@ async def _run(house: House, result: Result, size: Size) -> None:
     timeout = aiohttp.ClientTimeout(total=10)
     async with (
         running_vendor(chances[1], Weather()) as vendor,
-        aiohttp.ClientSession(
-            timeout=timeout, connector=aiohttp.TCPConnector(limit=200)
-        ) as client,
+        aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=200)) as client,
     ):
         paths = await furnish(house, vendor)
         sender = Sender(
@@ -170,10 +168,16 @@ async def _settle(
     replayed: set[int] = set()
     deadline = time.monotonic() + size.heal
     calm = 0
+    # A breaker that has opened waits for minutes; a person who knows better does not.
+    for item in (await house.call("GET", "/connections"))["items"]:
+        await house.call("POST", f"/connections/{item['name']}/resume")
     state = ""
     while time.monotonic() < deadline:
         await asyncio.sleep(0.25)
-        dead = [int(row["id"]) for row in await house.fetch("select id from deliveries where state = 'dead'")]
+        dead = [
+            int(row["id"])
+            for row in await house.fetch("select id from deliveries where state = 'dead'")
+        ]
         if dead:
             replayed.update(dead)
             await house.call("POST", "/replay", {"kind": "delivery", "filters": {"state": "dead"}})
@@ -203,7 +207,9 @@ async def _resume_for_ever(house: House) -> None:
     """Be the person who sees that a connection was paused for its credentials, and resumes it."""
     while True:
         await asyncio.sleep(1)
-        with contextlib.suppress(OSError, ValueError, aiohttp.ClientError, TimeoutError, IndexError):
+        with contextlib.suppress(
+            OSError, ValueError, aiohttp.ClientError, TimeoutError, IndexError
+        ):
             for item in (await house.call("GET", "/connections"))["items"]:
                 if item["state"] == "auth_failed":
                     await house.call("POST", f"/connections/{item['name']}/resume")

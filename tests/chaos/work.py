@@ -22,6 +22,7 @@ from tests.chaos.vendor import ACCOUNT, TOKEN, Effect, Vendor
 DESK, WORK, PLAN = "desk", "work", "plan"
 _NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 _TALKS, _ISSUES, _STATES, _BORN, _TICKETS = 10_000, 20_000, 30_000, 50_000, 70_000
+_SEEN_SECONDS = 2.5
 _LONG = 12
 """Webhooks about one object, at most."""
 
@@ -176,8 +177,8 @@ async def furnish(house: House, vendor: Vendor) -> dict[str, str]:
     """Make the connections and routes by the API; returns each connection's webhook path."""
     paths: dict[str, str] = {}
     for name, project in ((DESK, "DESK"), (WORK, "ACME"), (PLAN, "PLAN")):
-        config = {"api_url": f"{vendor.url}/{name}", "projects": [project]}
-        secrets = {"token": TOKEN, "secret": SECRET}
+        config: dict[str, Any] = {"api_url": f"{vendor.url}/{name}", "projects": [project]}
+        secrets: dict[str, Any] = {"token": TOKEN, "secret": SECRET}
         made = await house.call(
             "POST", "/connections",
             {"name": name, "integration": "acme", "config": {**config, **secrets}},
@@ -188,6 +189,8 @@ async def furnish(house: House, vendor: Vendor) -> dict[str, str]:
         assert tested["ok"], tested
     for route in ROUTES:
         await house.call("POST", "/routes?vendor_check=false", route)
+    # What one process changes the others see "after a second"; some look once a second for it.
+    await asyncio.sleep(_SEEN_SECONDS)
     return paths
 
 
