@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run test lint types contracts check schemas lock bench clean
+.PHONY: help run test lint types contracts check schemas lock chaos bench clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,6 +36,9 @@ schemas: $(VENV)/runtime.stamp  ## Write schemas/ from the structs
 lock: $(VENV)/dev.stamp  ## Compile requirements/*.lock anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build pyproject.toml -o requirements/runtime.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build --extra dev pyproject.toml -o requirements/dev.lock
+
+chaos: $(VENV)/dev.stamp  ## Kill, stop and starve everything, over many seeds
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(VENV)/dev.stamp  ## Measure, side by side
 	$(BIN)/python -m bench
