@@ -377,6 +377,7 @@ async def _settle(
 ) -> list[Ended]:
     """Put what was created into the link graph."""
     nodes = await graph.save(session, made.values())
+    claims: dict[int, int] = {}
     result: list[Ended] = []
     for ended, _ in batch:
         due = ended.taken.due
@@ -385,8 +386,9 @@ async def _settle(
             result.append(ended)
             continue
         node = nodes[thing.names[0]]
-        await graph.settle_claim(session, due.claim_id, node.id)
+        claims[due.claim_id] = node.id
         result.append(msgspec.structs.replace(ended, node_id=node.id))
+    await graph.settle_claims(session, claims)
     return result
 
 

@@ -377,10 +377,19 @@ def _loop(
 
 
 async def find_lanes(session: Session, todos: Sequence[Todo]) -> None:
-    """Give one lane to what one thing is called by id and by key."""
+    """Give one lane to what one thing is called by id and by key.
+
+    A thing whose id became known only now keeps the lane that is open under its key, so nothing
+    overtakes what waits there.
+    """
     wanted = {todo.target_name for todo in todos if todo.target_name}
     nodes = await graph.find(session, wanted)
+    twice = {
+        (node.connection_id, f"{node.kind}/{node.key}"): node.id
+        for node in nodes.values() if node.external_id and node.key
+    }  # fmt: skip
+    waiting = {twice[place]: place[1] for place in await deliveries.open_among(session, twice)}
     for todo in todos:
         node = nodes.get(todo.target_name) if todo.target_name else None
         if node is not None:
-            todo.lane = f"{node.kind}/{node.external_id or node.key}"
+            todo.lane = waiting.get(node.id) or f"{node.kind}/{node.external_id or node.key}"

@@ -184,6 +184,20 @@ async def open_lanes(session: Session, lanes: Iterable[tuple[int, str, date]]) -
         await session.execute(_OPEN_LANES, *map(list, zip(*wanted, strict=True)))
 
 
+async def open_among(session: Session, lanes: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return those of the lanes, (connection, lane), in which something waits."""
+    wanted = sorted(lanes)
+    if not wanted:
+        return []
+    rows = await session.fetch(
+        "select l.connection_id, l.lane from lanes l "
+        "join unnest($1::bigint[], $2::text[]) as t (connection_id, lane) "
+        "on l.connection_id = t.connection_id and l.lane = t.lane",
+        *map(list, zip(*wanted, strict=True)),
+    )
+    return [(row["connection_id"], row["lane"]) for row in rows]
+
+
 async def unblocked(
     session: Session, limit: int, after: Sequence[int] | None = None
 ) -> list[Blocked]:

@@ -138,10 +138,23 @@ insert into claims (connection_id, about, delivery_id)
 select * from unnest($1::bigint[], $2::text[], $3::bigint[])
 on conflict (connection_id, about) do nothing
 """
+# Locked, so that a claim cannot be settled between reading it here and linking what joins it.
 _CLAIMS = """
 select c.id, c.connection_id, c.about, c.delivery_id, c.node_id from claims c
 join unnest($1::bigint[], $2::text[]) as t (connection_id, about)
   on c.connection_id = t.connection_id and c.about = t.about
+order by c.id for share of c
+"""
+_SETTLE = """
+with settled as (
+    update claims c set node_id = t.node_id
+    from unnest($1::bigint[], $2::bigint[]) as t (id, node_id) where c.id = t.id
+    returning c.id, c.node_id
+)
+insert into links (report_id, work_id, claim_id, origin, event_id, removed_at)
+select l.report_id, s.node_id, l.claim_id, l.origin, l.event_id, l.removed_at
+from settled s join links l on l.claim_id = s.id and l.work_id is null
+order by l.id on conflict do nothing
 """
 
 
@@ -240,34 +253,39 @@ async def claim(
 ) -> dict[tuple[int, str], Claim]:
     """Claim what is to be created: (connection, about) -> delivery. Returns who holds each claim.
 
-    A claim that another transaction is making is waited for, so exactly one delivery creates.
+    A claim that another transaction is making or settling is waited for: exactly one delivery
+    creates, and who joins is linked.
     """
     if not wanted:
         return {}
     names = sorted(wanted)
     connections, abouts = map(list, zip(*names, strict=True))
-    await session.execute(_CLAIM, connections, abouts, [wanted[name] for name in names])
-    rows = await session.fetch(_CLAIMS, connections, abouts)
-    return {(row["connection_id"], row["about"]): Claim(**dict(row)) for row in rows}
+    while True:
+        await session.execute(_CLAIM, connections, abouts, [wanted[name] for name in names])
+        rows = await session.fetch(_CLAIMS, connections, abouts)
+        # One that was given up between the two statements is claimed anew.
+        if len(rows) == len(names):
+            return {(row["connection_id"], row["about"]): Claim(**dict(row)) for row in rows}
 
 
-async def settle_claim(
-    session: Session, claim_id: int, node_id: int, origin: str = "created"
-) -> None:
-    """Say what a claim has become, and complete the links that waited for it."""
-    await session.execute("update claims set node_id = $2 where id = $1", claim_id, node_id)
+async def settle_claims(session: Session, nodes: Mapping[int, int]) -> None:
+    """Say what claims have become (claim -> node), and complete the links that waited for them."""
+    if not nodes:
+        return
+    claims = sorted(nodes)
+    # Locked first and in order, as routing locks them: whoever joins now is seen below.
     await session.execute(
-        "insert into links (report_id, work_id, claim_id, origin, event_id) "
-        "select report_id, $2, claim_id, origin, event_id from links "
-        "where claim_id = $1 and work_id is null on conflict do nothing",
-        claim_id,
-        node_id,
+        "select from claims where id = any($1::bigint[]) order by id for update", claims
     )
-    await session.execute("delete from links where claim_id = $1 and work_id is null", claim_id)
+    await session.execute(_SETTLE, claims, [nodes[claim_id] for claim_id in claims])
+    await session.execute(
+        "delete from links where claim_id = any($1::bigint[]) and work_id is null", claims
+    )
 
 
 async def release_claim(session: Session, claim_id: int) -> None:
     """Give a claim up whose creation will not happen; what waited for it is not linked."""
+    await session.execute("select from claims where id = $1 for update", claim_id)
     await session.execute("delete from links where claim_id = $1 and work_id is null", claim_id)
     await session.execute("delete from claims where id = $1 and node_id is null", claim_id)
 

@@ -8,8 +8,11 @@ from tests.chaos.storm import run, short
 
 SEEDS = (101, 102)
 """An even and an odd one: together they have every kind of fault."""
-SEEDS_THAT_FAILED: tuple[int, ...] = ()
-"""Kept for ever, with what was wrong."""
+SEEDS_THAT_FAILED: dict[int, str] = {
+    103: "who joined a claim at the moment it was settled was never told that it shipped",
+}
+"""Kept for ever, with what was wrong. (101 failed too: a lane that got another name once the id of
+its object was known was overtaken.)"""
 
 
 @pytest.mark.timeout(150)

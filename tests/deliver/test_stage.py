@@ -225,6 +225,31 @@ async def test_a_lane_keeps_its_order_and_blocks_only_itself(hub: Hub) -> None:
     ]
 
 
+async def test_what_waits_under_a_key_is_not_overtaken_once_the_id_is_known(hub: Hub) -> None:
+    """The lane is named after what is known of the object; that grows while something waits."""
+    await hub.route(
+        "up",
+        on=["conversation.replied"],
+        steps=[{
+            "name": "s", "connection": "work", "action": "comment",
+            "inputs": {"issue": "PLAN-{{ subject.id }}", "body": "{{ data.body }}"},
+        }],
+    )  # fmt: skip
+    desk, work = hub.sender("desk"), hub.sender("work")
+    hub.vendor.faults.append(_status(500))
+    await desk(id="w1", type="reply", ticket="5", reply="r1", body="first", by="kim")
+    await until(lambda: _is_waiting(hub))
+    await work(id="w2", type="issue.created", issue="PLAN-5", title="Now it has an id", by="lee")
+    await until(lambda: hub.database.fetchval("select true from nodes where external_id = '5' and key = 'PLAN-5'"))  # fmt: skip
+    await desk(id="w3", type="reply", ticket="5", reply="r2", body="second", by="kim")
+    await _state(hub, "pending", 2)
+    await asyncio.sleep(0.2)
+    assert hub.vendor.of("comments") == []
+    await _make_due(hub)
+    await hub.quiet()
+    assert [made["body"] for made in hub.vendor.of("comments")] == ["first", "second"]
+
+
 async def test_a_worker_that_vanishes_is_taken_over_and_creates_nothing_twice(hub: Hub) -> None:
     """What a killed worker leaves: a lease that ends, a delivery in flight, an attempt without end."""
     await _one_step(hub, "create_issue")
