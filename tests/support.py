@@ -38,6 +38,8 @@ class Vendor:
     ] = field(default_factory=list)
     url: str = ""
     token: str = TOKEN
+    on_made: Callable[[str, dict[str, Any]], None] | None = None
+    """Told of each thing that is made: the path it was made at, and the thing."""
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Return what was made of a kind (`issues`, `comments`, `replies`, `notes`, …)."""
@@ -65,6 +67,8 @@ class Vendor:
                 **body,
             }
             self.made.append(item)
+            if self.on_made is not None:
+                self.on_made(request.path, item)
             return web.json_response(item, status=201)
 
         if self.faults:

@@ -33,6 +33,7 @@ from hub.sdk.actions import (
     Account,
     AuthFailed,
     Call,
+    Delivered,
     Outcome,
     Rejected,
     RetryLater,
@@ -61,6 +62,8 @@ class Record:
     calls: list[dict[str, Any]] = field(default_factory=list)
     wrote: bool = False
     """Whether a request that could change something has left."""
+    found: bool = False
+    """Whether what an earlier attempt made was found, so that nothing was done again."""
     withheld: bool = False
     """Whether a request was not sent because `may_send` said no, before any had left."""
     limited_for: float = 0.0
@@ -108,6 +111,7 @@ class Caller:
             if find_first and code.find is not None:
                 found = await self._drive(connection, sends, code.find(call), call, record)
                 if isinstance(found, Outcome):
+                    record.found = isinstance(found, Delivered)
                     return found, record
             outcome = await self._drive(connection, sends, code.run(call), call, record)
         except InvalidInput as error:

@@ -443,7 +443,7 @@ def _read(outcome: Outcome, record: Record, lane: Taken, due: Due, action: Actio
     return Ended(
         taken=lane, state=state, reason=reason, wait=wait, attempts=attempts, waits=waits, uncertain=uncertain,
         maybe_duplicate=due.maybe_duplicate or doubtful,
-        outcome=_NAMES.get(type(outcome), "unknown"), status=last.get("status"),
+        outcome="found" if record.found else _NAMES.get(type(outcome), "unknown"), status=last.get("status"),
         calls=record.calls, result=result,
         before=outcome.before if isinstance(outcome, Delivered) else None, after=after,
         refs=tuple(dict.fromkeys(f"{r.kind}/{r.id}" for r in refs if r.id)),

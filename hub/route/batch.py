@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from hub.links.refs import REPORTS, WORK, Places, texts_of
-from hub.route import echo
+from hub.route import echo, loops
 from hub.route.definition import LINK
 from hub.route.plan import Plan, Todo, World, plan_event
 from hub.route.select import Routes
-from hub.sdk.events import HubLoopBroken
-from hub.store import deliveries, events, graph, notices, writes
+from hub.store import deliveries, events, graph
 from hub.store.connections import Connection
 from hub.store.events import Routed, WaitingEvent
 from hub.store.graph import NewLink, Node, Thing
 from hub.store.pool import Session
-
-_log = logging.getLogger(__name__)
-_NOTICE_SECONDS = 600.0
 
 
 class Batch:
@@ -39,7 +34,7 @@ class Batch:
     async def run(self, batch: Sequence[WaitingEvent]) -> None:
         """Decide about events, in their order, and store everything that follows."""
         nodes = await self._save_things(batch)
-        verdicts = await self._echoes(batch)
+        verdicts = await loops.verdicts(self._session, self._source, batch)
         late = await self._states(batch, nodes, verdicts)
         await self._link(batch, nodes, verdicts)
         subjects = {event.id: self._node(nodes, event.data["refs"][0]) for event in batch}
@@ -101,47 +96,6 @@ class Batch:
     ) -> Node | None:
         place = self._places.place_of(ref, self._source)
         return None if place is None else nodes.get((place, ref["kind"], ref["id"] or ref["key"]))
-
-    async def _echoes(self, batch: Sequence[WaitingEvent]) -> dict[int, echo.Verdict]:
-        since = min(event.webhook_at for event in batch) - writes.RECENT
-        names = {event.id: echo.targets(event.data["refs"], event.type) for event in batch}
-        every = sorted({name for found in names.values() for name in found})
-        ledger: dict[str, list[writes.Write]] = {}
-        for write in await writes.recent(self._session, self._source.id, every, since):
-            ledger.setdefault(write.target, []).append(write)
-        born = {event.id: echo.newborn(event.type, event.data) for event in batch}
-        made = await writes.written(
-            self._session,
-            self._source.id,
-            sorted({name for found in born.values() for name in found}),
-        )
-        verdicts: dict[int, echo.Verdict] = {}
-        broke: list[notices.Notice] = []
-        for event in batch:
-            mine = sorted(
-                (write for name in names[event.id] for write in ledger.get(name, [])),
-                key=lambda write: write.at,
-                reverse=True,
-            )
-            makers = [made[name] for name in born[event.id] if name in made]
-            verdict = echo.judge(
-                event_type=event.type, data=event.data, at=event.webhook_at,
-                account=self._source.account, dedicated=self._source.dedicated_account,
-                writes=mine, made=makers[-1] if makers else None,
-            )  # fmt: skip
-            about = [write for write in mine if not write.target.startswith("new/")]
-            broken = verdict.hop > echo.MOST_HOPS or (
-                verdict.write is not None and echo.too_many(about, event.webhook_at)
-            )
-            if broken and not verdict.echo and verdict.write is not None:
-                ring = await writes.ring(self._session, verdict.write.delivery_id)
-                reason = f"loop broken: {' → '.join(ring)} write to each other's objects"
-                _log.warning("ev_%s: %s", event.id, reason)
-                broke.append(_loop(event, verdict.write, ring, reason))
-                verdict = verdict._replace(echo=True, reason=reason)
-            verdicts[event.id] = verdict
-        await notices.tell(self._session, broke)
-        return verdicts
 
     async def _states(
         self, batch: Sequence[WaitingEvent], nodes: Mapping[tuple[int, str, str], Node],
@@ -362,18 +316,6 @@ class _Empty:
 
 
 _NO = _Empty()
-
-
-def _loop(
-    event: WaitingEvent, write: writes.Write, ring: Sequence[str], reason: str
-) -> notices.Notice:
-    return notices.notice(
-        HubLoopBroken, notices.about("delivery", f"dl_{write.delivery_id}"),
-        key="/".join(sorted(set(ring))), every=_NOTICE_SECONDS, title="A ring of routes was broken",
-        body=f"{reason}\n\nSee `hub explain ev_{event.id}`; let one of them leave out what the "
-        "other writes (a condition on the actor, or on the value).",
-        routes=tuple(ring), count=len(ring),
-    )  # fmt: skip
 
 
 async def find_lanes(session: Session, todos: Sequence[Todo]) -> None:

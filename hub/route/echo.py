@@ -3,7 +3,8 @@
 Three signs, the surest first: the event carries the id of a thing the hub made; it was done by the
 hub's account and says what the hub wrote (compared by words, since vendors reformat text); it was
 done by an account kept for the hub alone. What only looks related (same account, same object, other
-words) is not an echo, but counts as a hop, so that a chain that slips through still ends.
+words; or the hub's very words a moment later from another account) is not an echo, but counts as a
+hop, so that a chain that slips through still ends.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MOST_HOPS = 8
 """Routes that may lead to one another before the breaker ends the chain."""
 MOST_WRITES = 20
 """Writes on one object within a minute, after which the hub's own events are not routed."""
-_MINUTE = timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
 _NEAR = timedelta(seconds=15)
 # A loop turns within seconds; what people do an hour later on the same object is no part of one.
 _CHAIN = timedelta(minutes=5)
@@ -64,8 +65,12 @@ def judge(
     """  # noqa: D205
     actor = str(data["actor"]["id"])
     ours = account is not None and account.is_actor(actor)
+    said = [fingerprint(text) for text in _said(event_type, data)] if writes else []
     if account is not None and actor and not ours:
-        return NOT_OURS
+        # Somebody else's, yet another automation may be handing on what the hub wrote.
+        copied = (w for w in writes if at - w.at < _NEAR and _same(said, w.words))
+        write = next(copied, None)
+        return NOT_OURS if write is None else Verdict(False, "", write, write.hop + 1)  # noqa: FBT003
     if made is not None:
         return Verdict(True, f"it is what dl_{made.delivery_id} made", made, made.hop + 1)  # noqa: FBT003
     newest = writes[0] if writes else None
@@ -73,7 +78,6 @@ def judge(
         return Verdict(True, "the hub's own account did it", newest, _hop(newest))  # noqa: FBT003
     if newest is None:
         return NOT_OURS
-    said = [fingerprint(text) for text in _said(event_type, data)]
     for write in writes:
         if account is None and at - write.at > _UNSIGNED:
             continue
@@ -91,7 +95,7 @@ def judge(
 
 def too_many(writes: Sequence[Write], at: datetime) -> bool:
     """Whether one object was written to so often in the last minute that a loop is likely."""
-    return sum(1 for write in writes if at - write.at < _MINUTE) > MOST_WRITES
+    return sum(1 for write in writes if at - write.at < MINUTE) > MOST_WRITES
 
 
 def _hop(write: Write | None) -> int:

@@ -78,11 +78,14 @@ _RULES: Mapping[str, str] = {
     "every delivered one has the attempt that did it": """
         select 'dl_' || d.id from deliveries d where d.day >= $1 and d.state = 'delivered'
         and d.tries > 0 and not exists (select from attempts a where a.delivery_id = d.id
-            and a.day = d.day and a.outcome in ('delivered', 'nothing'))
+            and a.day = d.day and a.outcome in ('delivered', 'found', 'nothing'))
     """,
+    # One that may have is told in its own state: its action promises no better.
     "no delivery took effect twice": """
-        select 'dl_' || a.delivery_id from attempts a where a.day >= $1 and a.outcome = 'delivered'
-        group by a.delivery_id having count(*) > 1
+        select 'dl_' || d.id from attempts a join deliveries d on d.id = a.delivery_id
+            and d.day = a.day
+        where a.day >= $1 and a.outcome = 'delivered' and not d.maybe_duplicate
+        group by d.id having count(*) > 1
     """,
     "what is claimed was created once": """
         select 'cl_' || d.claim_id from deliveries d where d.day >= $1 and d.claim_id is not null

@@ -67,6 +67,19 @@ async def waiting(session: Session, connection_id: int, limit: int) -> list[Wait
     return [WaitingEvent(**dict(row)) for row in rows]
 
 
+async def count_by_actor(
+    session: Session, subject: str, actor: str, since: datetime, *, most: int
+) -> int:
+    """Return how many events one actor caused on a thing since a time, counting at most `most`."""
+    return int(
+        await session.fetchval(
+            "select count(*) from (select from events where subject = $1 and created_at >= $3 "
+            "and day >= ($3 at time zone 'utc')::date and data->'actor'->>'id' = $2 limit $4) e",
+            subject, actor, since, most,
+        )
+    )  # fmt: skip
+
+
 async def by_ids(session: Session, ids: Sequence[int]) -> dict[int, WaitingEvent]:
     """Return events by their numbers, whatever their state."""
     rows = await session.fetch(f"select {_COLUMNS} where e.id = any($1::bigint[])", list(ids))
