@@ -11,8 +11,10 @@ async def receive(request: Request) -> None:
     await request.body()
 
 
+app = Litestar([receive], openapi_config=None, logging_config=None)
+
 if __name__ == "__main__":
     uvicorn.run(
-        Litestar([receive], openapi_config=None, logging_config=None),
-        port=int(sys.argv[1]), loop="uvloop", http="httptools", log_config=None, access_log=False,
+        app, port=int(sys.argv[1]), loop="uvloop", http="httptools", log_config=None,
+        access_log=False,
     )  # fmt: skip

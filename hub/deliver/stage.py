@@ -39,12 +39,10 @@ from hub.store.lanes import Due, Ended, Taken
 from hub.store.pool import Database, Session, StoreAway, away_as_error, transaction
 
 _log = logging.getLogger(__name__)
-_MOST_LANES = 128
-_MOST_EACH = 64
 _MOST_TRIES = 250
 _IDLE_SECONDS = 1.0
 _ASK_SECONDS = 60.0
-_STOP_SECONDS = 8.0
+_STOP_SECONDS = 5.0
 _LONGEST_PARK = 3600.0
 _NOTICE_SECONDS = 600.0
 _NAMES = {
@@ -61,7 +59,7 @@ class Deliverer:
 
     def __init__(
         self, database: Database, connections: Connections, caller: Caller, *, worker: str,
-        instance: str, lease_seconds: float,
+        instance: str, lease_seconds: float, concurrency: int = 128,
     ) -> None:  # fmt: skip
         self._database = database
         self._connections = connections
@@ -69,6 +67,9 @@ class Deliverer:
         self._worker = worker
         self._instance = instance
         self._lease = lease_seconds
+        self._most = concurrency
+        # Half at most for one connection: a slow one never takes all.
+        self._most_each = max(1, concurrency // 2)
         self.on_step_done: Callable[[Sequence[int]], None] = _nobody_waits
         self._finish: Batcher[tuple[Ended, Outcome | None], None] = Batcher(self._finish_batch)
         self._poked = asyncio.Event()
@@ -112,7 +113,7 @@ class Deliverer:
         return len(self._lanes)
 
     async def _take(self) -> bool:
-        room = _MOST_LANES - len(self._lanes)
+        room = self._most - len(self._lanes)
         if room <= 0:
             await asyncio.wait(self._lanes, return_when=asyncio.FIRST_COMPLETED)
             return True
@@ -120,7 +121,7 @@ class Deliverer:
         asked = asyncio.get_running_loop().time()
         taken = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
-            most_each=_MOST_EACH, room=await self._room(), after=self._last_served,
+            most_each=self._most_each, room=await self._room(), after=self._last_served,
         )  # fmt: skip
         if taken:
             # A lease counts from before it was asked for, so that it never ends later here.
@@ -144,7 +145,7 @@ class Deliverer:
             self._slow = (connections, self._slow_ones(connections))
         room = dict(self._slow[1])
         for connection_id, count in self._busy.items():
-            room[connection_id] = max(0, room.get(connection_id, _MOST_EACH) - count)
+            room[connection_id] = max(0, room.get(connection_id, self._most_each) - count)
         return room
 
     def _slow_ones(self, connections: Sequence[Connection]) -> dict[int, int]:
@@ -154,8 +155,8 @@ class Deliverer:
             sends = None if available is None else available.manifest.sends
             if sends is not None:
                 rate = sends.rate_limit.requests / sends.rate_limit.seconds
-                most = min(_MOST_EACH, max(1, math.ceil(rate)))
-                if most < _MOST_EACH:
+                most = min(self._most_each, max(1, math.ceil(rate)))
+                if most < self._most_each:
                     slow[connection.id] = most
         return slow
 
@@ -349,7 +350,12 @@ class Deliverer:
 
     async def _end(self) -> None:
         if self._lanes:
-            await asyncio.wait(self._lanes, timeout=_STOP_SECONDS)
+            _, late = await asyncio.wait(self._lanes, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                # Their outcome stays unknown; whoever takes the lane next looks it up.
+                await asyncio.wait(late, timeout=1)
         with contextlib.suppress(StoreAway):
             await lanes.give_back(self._database, self._worker)
 

@@ -13,7 +13,7 @@ from hub.runtime.settings import Settings
 from hub.sdk import Registry, discover
 from hub.store.connections import Connections
 from hub.store.partitions import ensure
-from hub.store.pool import Database, open_pool
+from hub.store.pool import Database, close_pool, open_pool
 from hub.store.routes import RouteTable
 from hub.store.vault import Vault
 from hub.store.watch import Watch
@@ -72,4 +72,4 @@ async def open_services(
         await caller.close()
         await limits.close()
         await queue.close()
-        await database.close()
+        await close_pool(database)

@@ -18,7 +18,8 @@ from hub.runtime.services import Services
 from hub.store.admin import new_key
 from hub.store.notices import make_own_connection
 
-_STOP_SECONDS = 4.0
+_STOP_SECONDS = 7.0
+"""A process that is asked to stop has ended within 10 s, closing of connections included."""
 
 
 async def run_worker(
@@ -34,6 +35,7 @@ async def run_worker(
         worker=name,
         instance=services.instance,
         lease_seconds=services.settings.lease_seconds,
+        concurrency=services.settings.concurrency,
     )
     pump = Pump(services, deliverer)
     deliverer.on_step_done = pump.resume
@@ -49,16 +51,15 @@ async def run_worker(
     watching = asyncio.create_task(keep_watch(services.database))
     running: list[asyncio.Task[Any]] = [delivering, sweeping, listening, ending]
     done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    sweeping.cancel()
-    keeping.cancel()
-    watching.cancel()
     listener.stop()
-    await asyncio.wait([sweeping, listening], timeout=_STOP_SECONDS)
-    listening.cancel()
-    await pump.close()
     deliverer.stop()
-    await delivering
-    ending.cancel()
+    closing = asyncio.create_task(pump.close())
+    # What still hangs then is handed over: transactions roll back, leases end soon.
+    await asyncio.wait([listening, delivering, closing], timeout=_STOP_SECONDS)
+    rest = [sweeping, keeping, watching, listening, delivering, closing, ending]
+    for task in rest:
+        task.cancel()
+    await asyncio.wait(rest, timeout=1)
     for task in done - {ending}:
         with contextlib.suppress(asyncio.CancelledError):
             task.result()

@@ -73,6 +73,15 @@ async def open_pool(url: str, *, most: int = 10, name: str = "hub") -> Database:
         raise StoreAway(message) from error
 
 
+async def close_pool(database: Database) -> None:
+    """Close a pool; what hangs because PostgreSQL does is cut after two seconds."""
+    try:
+        async with asyncio.timeout(2):
+            await database.close()
+    except TimeoutError:
+        database.terminate()
+
+
 @asynccontextmanager
 async def away_as_error() -> AsyncIterator[None]:
     """Turn every sign that PostgreSQL is away into `StoreAway`."""

@@ -26,20 +26,36 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMNS = "w.delivery_id, w.connection_id, w.target, w.action, w.words, w.at, w.hop, w.route from writes w"
 
 
+# What is about to be created has no name yet that its echo could be told by, so of these all are
+# returned whose outcome is not known: during an outage that may be many.
+_RECENT = f"""
+select w.* from unnest($2::text[]) as t (target) cross join lateral (
+    select {_COLUMNS} where w.connection_id = $1 and w.target = t.target and w.at >= $3
+      and w.day >= ($3 at time zone 'utc')::date
+    order by w.at desc limit 50
+) w
+union all
+select w.* from (
+    select d.id from deliveries d
+    where d.connection_id = $1 and d.uncertain and d.writes_to like 'new/%'
+      and d.writes_to = any($2::text[]) and d.state in ('pending', 'in_flight', 'dead')
+    order by d.id desc limit 2000
+) d cross join lateral (
+    select {_COLUMNS} where w.delivery_id = d.id and w.at >= $3
+      and w.day >= ($3 at time zone 'utc')::date
+) w
+"""  # noqa: S608 - a constant
+
+
 async def recent(
     session: Session, connection_id: int, targets: Sequence[str], since: datetime
 ) -> list[Write]:
-    """Return the writes on the targets since a time, newest first, at most 50 for each target."""
-    rows = await session.fetch(
-        f"select w.* from unnest($2::text[]) as t (target) cross join lateral "  # noqa: S608
-        f"(select {_COLUMNS} where w.connection_id = $1 and w.target = t.target and w.at >= $3 "
-        "and w.day >= ($3 at time zone 'utc')::date "
-        "order by w.at desc limit 50) w",
-        connection_id,
-        list(targets),
-        since,
-    )
-    return [Write(**dict(row)) for row in rows]
+    """Return the writes on the targets since a time: the newest 50 for each target.
+
+    Of the targets `new/<kind>` also all whose outcome is not known, at most 2,000.
+    """
+    rows = await session.fetch(_RECENT, connection_id, list(targets), since)
+    return list({row["delivery_id"]: Write(**dict(row)) for row in rows}.values())
 
 
 async def written(session: Session, connection_id: int, refs: Sequence[str]) -> dict[str, Write]:

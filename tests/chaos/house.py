@@ -31,7 +31,7 @@ from hub.store.pool import open_pool
 
 _T = TypeVar("_T")
 ROOT = Path(__file__).parents[2]
-_SERIOUS = re.compile(r"deadlock|Process \d+ waits|\[(error|critical) ")
+_SERIOUS = re.compile(r"deadlock|Process \d+ waits|CONTEXT:|\[(error|critical) ")
 STOP_SECONDS = 10.0
 """A process that is asked to stop has ended by then, whatever it was at."""
 LEASE_SECONDS = 2

@@ -140,6 +140,8 @@ create index deliveries_waiting on deliveries (connection_id, id)
     where state in ('pending', 'in_flight');
 create index deliveries_blocked on deliveries (depends_on) where state = 'blocked';
 create index deliveries_dead on deliveries (id) where state = 'dead';
+create index deliveries_unsure on deliveries (connection_id, id)
+    where uncertain and writes_to like 'new/%' and state in ('pending', 'in_flight', 'dead');
 create index deliveries_report on deliveries (report_id) where report_id is not null;
 create index deliveries_node on deliveries (node_id) where node_id is not null;
 create index deliveries_claim on deliveries (claim_id) where claim_id is not null;
