@@ -121,7 +121,12 @@ class LaneController(Controller):
 
         `ok` is false when something is lost, doubled or out of order; `examples` name it.
         """
-        found = await audit.audit(services.database, since=since)
+        repeatable = [
+            f"{available.id}/{name}"
+            for available in services.registry.values() if available.manifest.sends
+            for name, action in available.manifest.sends.actions.items() if action.once == "natural"
+        ]  # fmt: skip
+        found = await audit.audit(services.database, since=since, repeatable=repeatable)
         return {
             "ok": found.ok,
             "since": found.since.isoformat(),

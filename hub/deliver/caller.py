@@ -55,7 +55,7 @@ _MOST_CONNECTIONS = 200
 _HEADERS = {"accept": "*/*", "accept-encoding": "gzip, deflate"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Record:
     """What was sent and answered, with secrets masked: what the attempt stores."""
 
@@ -69,6 +69,12 @@ class Record:
     limited_for: float = 0.0
     """Seconds for which the vendor's own headers say that no more calls are left."""
     may_send: Callable[[], bool] | None = None
+    waiting: asyncio.Timeout | None = None
+
+    def cut(self) -> None:
+        """Wait no longer for the answer that is being waited for."""
+        if self.waiting is not None:
+            self.waiting.reschedule(asyncio.get_running_loop().time())
 
 
 class Caller:
@@ -93,39 +99,38 @@ class Caller:
             self._transport = None
 
     async def act(
-        self, connection: Connection, action: str, call: Call, *, find_first: bool = False,
-        may_send: Callable[[], bool] | None = None,
-    ) -> tuple[Outcome, Record]:  # fmt: skip
+        self, connection: Connection, action: str, call: Call, record: Record, *,
+        find_first: bool = False,
+    ) -> Outcome:  # fmt: skip
         """Run one action once. With `find_first`, look up what an earlier attempt may have made.
 
-        `may_send` is asked before each request; its no ends the action. Never raises for anything
-        a vendor or an integration does.
+        What is sent is kept in `record`; its `may_send` is asked before each request, and its no
+        ends the action. Never raises for anything a vendor or an integration does.
         """
-        record = Record(may_send=may_send)
         available = self._registry.get(connection.integration)
         sends = None if available is None else available.manifest.sends
         code = None if available is None else available.code.actions.get(action)
         if sends is None or code is None:
-            return Rejected(reason=f"{connection.integration} has no action {action!r}"), record
+            return Rejected(reason=f"{connection.integration} has no action {action!r}")
         try:
             if find_first and code.find is not None:
                 found = await self._drive(connection, sends, code.find(call), call, record)
                 if isinstance(found, Outcome):
                     record.found = isinstance(found, Delivered)
-                    return found, record
+                    return found
             outcome = await self._drive(connection, sends, code.run(call), call, record)
         except InvalidInput as error:
-            return Rejected(reason=str(error), field=error.field), record
+            return Rejected(reason=str(error), field=error.field)
         except MalformedPayload as error:
             return (
                 unreadable(error) if record.wrote else RetryLater(reason=str(error), effect=False)
-            ), record
+            )
         except _Ended as ended:
-            return ended.outcome, record
+            return ended.outcome
         except Exception as error:  # noqa: BLE001 - an integration's fault must not stop the worker
             reason = f"the integration {connection.integration!r} has a fault: {type(error).__name__}: {error}"
-            return (Unknown(reason=reason) if record.wrote else Rejected(reason=reason)), record
-        return outcome, record
+            return Unknown(reason=reason) if record.wrote else Rejected(reason=reason)
+        return outcome
 
     async def probe(self, connection: Connection) -> Account | Outcome:
         """Ask the vendor who the connection's credentials belong to."""
@@ -267,13 +272,15 @@ class Caller:
             extensions={"timeout": {"connect": seconds, "read": seconds, "pool": seconds}},
         )  # fmt: skip
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as record.waiting:
                 answer = await self._open().handle_async_request(sent)
                 return await _read_answer(answer)
         except httpx.TransportError as error:
             if _never_connected(error):
                 record.wrote = wrote_before
             raise
+        finally:
+            record.waiting = None
 
     def _open(self) -> AiohttpTransport:
         if self._transport is None:

@@ -76,6 +76,7 @@ class Deliverer:
         self._asked: dict[int, float] = {}
         self._busy: Counter[int] = Counter()
         self._lanes: dict[asyncio.Task[None], Taken] = {}
+        self._records: set[Record] = set()
         self._last_served = 0
         self._slow: tuple[Sequence[Connection], dict[int, int]] = ((), {})
         self._held_until = 0.0
@@ -119,9 +120,12 @@ class Deliverer:
             return True
         self._poked.clear()
         asked = asyncio.get_running_loop().time()
+        # Leases that ran out over a long absence of PostgreSQL: the lanes are still at work here.
+        mine = [] if asked < self._held_until else list(self._lanes.values())
         taken = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
             most_each=self._most_each, room=await self._room(), after=self._last_served,
+            but=[(lane.connection_id, lane.lane) for lane in mine],
         )  # fmt: skip
         if taken:
             # A lease counts from before it was asked for, so that it never ends later here.
@@ -196,9 +200,14 @@ class Deliverer:
             inputs=due.inputs, config=connection.config, account=connection.account,
             marker=f"hub-{self._instance}-{due.id}", now=datetime.now(UTC),
         )  # fmt: skip
-        outcome, record = await self._caller.act(
-            connection, due.action, call, find_first=due.uncertain, may_send=self._may_send
-        )
+        record = Record(may_send=self._may_send)
+        self._records.add(record)
+        try:
+            outcome = await self._caller.act(
+                connection, due.action, call, record, find_first=due.uncertain
+            )
+        finally:
+            self._records.discard(record)
         if record.withheld:
             await self._finish.submit((_not_sent(lane), None))
             return
@@ -206,8 +215,13 @@ class Deliverer:
         await self._finish.submit((_read(outcome, record, lane, due, action), outcome))
 
     def _may_send(self) -> bool:
-        """Whether the leases surely still hold: a process that was frozen must not send late."""
-        return not self._stopping and asyncio.get_running_loop().time() < self._held_until
+        """Whether the leases hold for a while yet.
+
+        A process that was frozen must not send late, and what is sent must have had its effect
+        before another worker may look for it.
+        """
+        left = self._held_until - asyncio.get_running_loop().time()
+        return not self._stopping and left > self._lease / 4
 
     async def _known(self, connection: Connection) -> Connection:
         """Return the connection with its account, asked for now if nobody has tested it yet.
@@ -338,15 +352,24 @@ class Deliverer:
                 await self._tell_failing(connection, reason, lanes.BREAKER_FAILURES)
 
     async def _renew(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._lease / 4)
-            if self._lanes:
-                asked = asyncio.get_running_loop().time()
-                try:
-                    await lanes.renew(self._database, self._worker, self._lease)
-                    self._held_until = asked + self._lease
-                except StoreAway as error:
-                    _log.warning("leases could not be renewed: %s", error)
+            if not self._lanes:
+                continue
+            asked = loop.time()
+            try:
+                async with asyncio.timeout_at(max(self._held_until, asked + self._lease / 4)):
+                    await lanes.renew(
+                        self._database, self._worker, self._lease, list(self._lanes.values())
+                    )
+                self._held_until = asked + self._lease
+            except (StoreAway, TimeoutError) as error:
+                _log.warning("leases could not be renewed: %s", str(error) or "no answer")
+            if loop.time() >= self._held_until and self._records:
+                _log.warning("leases ran out; %s calls are given up", len(self._records))
+                for record in self._records:
+                    record.cut()
 
     async def _end(self) -> None:
         if self._lanes:

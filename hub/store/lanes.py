@@ -103,6 +103,7 @@ with recursive places as (
         select lane, day, touched from lanes
         where connection_id = r.id and due_at <= now()
           and (lease_until is null or lease_until < now())
+          and ($9::text[] = '{}' or connection_id || '/' || lane <> all($9::text[]))
         order by due_at limit case when r.probing then 1 else
             least(coalesce(($5::jsonb ->> r.id::text)::int, $4), ($3 + r.others - 1) / r.others) end
         for update skip locked
@@ -224,7 +225,11 @@ where d.state in ('pending', 'in_flight') and not exists (
     select from lanes l where l.connection_id = d.connection_id and l.lane = d.lane)
 group by 1, 2 limit 1000 on conflict do nothing
 """
-_RENEW = "update lanes set lease_until = now() + make_interval(secs => $2) where owner = $1"
+_RENEW = """
+update lanes l set lease_until = now() + make_interval(secs => $2)
+from unnest($3::bigint[], $4::text[]) as t (connection_id, lane)
+where l.connection_id = t.connection_id and l.lane = t.lane and l.owner = $1
+"""
 _BACK = """
 update lanes set owner = null, lease_until = null, due_at = now() where owner = $1
 """
@@ -232,17 +237,17 @@ update lanes set owner = null, lease_until = null, due_at = now() where owner = 
 
 async def take(
     database: Database, worker: str, *, lease_seconds: float, most: int, most_each: int,
-    room: Mapping[int, int], after: int,
+    room: Mapping[int, int], after: int, but: Iterable[tuple[int, str]] = (),
 ) -> list[Taken]:  # fmt: skip
     """Take up to `most` lanes that are due, each with its head in flight. Raises `StoreAway`.
 
     A connection gives at most `most_each`, or its number in `room`; the circle of connections
-    begins after the number `after`.
+    begins after the number `after`. Lanes in `but` are left.
     """
     async with away_as_error():
         rows = await database.fetch(
             _TAKE, worker, lease_seconds, most, most_each, {str(k): v for k, v in room.items()},
-            BREAKER_FAILURES, after, PROBE_SECONDS,
+            BREAKER_FAILURES, after, PROBE_SECONDS, [f"{place}/{lane}" for place, lane in but],
         )  # fmt: skip
     return [_taken(dict(row)) for row in rows]
 
@@ -279,10 +284,13 @@ async def open_strays(database: Database) -> None:
         await database.execute(_STRAYS)
 
 
-async def renew(database: Database, worker: str, lease_seconds: float) -> None:
-    """Keep the leases of a worker."""
+async def renew(
+    database: Database, worker: str, lease_seconds: float, held: Sequence[Taken]
+) -> None:
+    """Keep the leases of the lanes that a worker is at work on; what it left behind runs out."""
+    places = [x.connection_id for x in held], [x.lane for x in held]
     async with away_as_error():
-        await database.execute(_RENEW, worker, lease_seconds)
+        await database.execute(_RENEW, worker, lease_seconds, *places)
 
 
 async def give_back(database: Database, worker: str) -> None:

@@ -276,6 +276,64 @@ async def test_a_worker_that_vanishes_is_taken_over_and_creates_nothing_twice(hu
     assert len(hub.vendor.of("issues")) == 1
 
 
+async def test_a_call_is_given_up_when_its_lease_cannot_be_renewed(hub: Hub) -> None:
+    """Before anybody else may look for its effect, so that nothing is in flight twice."""
+    await _one_step(hub, "create_issue")
+    ended = asyncio.Event()
+
+    async def hang(request: web.Request, make: Make) -> web.Response:
+        make()
+        while request.transport is not None and not request.transport.is_closing():
+            await asyncio.sleep(0.05)
+        ended.set()
+        return web.Response()
+
+    hub.vendor.faults.append(hang)
+    async with hub.database.acquire() as session, session.transaction():
+        await _send(hub)
+        await until(lambda: _made(hub))
+        # Nobody can renew, as when PostgreSQL is away; leases are 2 s in these tests.
+        await session.execute("lock table lanes in share row exclusive mode")
+        await asyncio.wait_for(ended.wait(), 5)
+        assert hub.vendor.requests[-1] == ("POST", "issues")
+    await _state(hub, "delivered")
+    assert await _attempts(hub) == ["unknown", "found"]
+    assert hub.vendor.requests[-1] == ("GET", "made")
+    assert len(hub.vendor.of("issues")) == 1
+
+
+async def test_what_was_left_is_not_kept_by_the_leases_of_what_is_at_work(hub: Hub) -> None:
+    """A lane whose end could not be stored runs out although its worker is busy and lives."""
+    await _one_step(hub)
+    free = asyncio.Event()
+
+    async def slow(_: web.Request, make: Make) -> web.Response:
+        await free.wait()
+        return make()
+
+    hub.vendor.faults.append(slow)
+    await _send(hub, 1, "busy")
+    await until(lambda: _is(hub, "in_flight", 1))
+    worker = await hub.database.fetchval("select owner from lanes")
+    await _send(hub, 2, "left")
+    await _state(hub, "delivered", 2)
+    await hub.database.execute(
+        "insert into lanes (connection_id, lane, day, owner, lease_until) "
+        "select connection_id, 'ticket/left', day, $1, now() + interval '2 seconds' from lanes",
+        worker,
+    )
+
+    async def gone() -> bool:
+        return not await hub.database.fetchval(
+            "select exists (select from lanes where lane = 'ticket/left')"
+        )
+
+    await until(gone, seconds=8)
+    assert await _is(hub, "in_flight", 1)
+    free.set()
+    await hub.quiet()
+
+
 async def _made(hub: Hub) -> bool:
     return bool(hub.vendor.made)
 
