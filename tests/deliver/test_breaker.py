@@ -70,6 +70,7 @@ async def test_a_failing_connection_is_tried_by_one_delivery_at_a_time(hub: Hub)
 
     await until(opened)
     await until(lambda: _told(hub, "hub.connection.failing"))
+    await until(lambda: _none_in_flight(hub))
     before = await hub.database.fetchval("select count(*) from attempts")
     # Everything is due, but the breaker is open: nothing leaves.
     await hub.database.execute("update lanes set due_at = now()")
@@ -89,17 +90,26 @@ async def test_a_failing_connection_is_tried_by_one_delivery_at_a_time(hub: Hub)
     assert ((await _work(hub))["parked_until"] - now).total_seconds() > 4
     # It answers again: the next probe closes the breaker and the line runs off.
     hub.vendor.faults.clear()
-    for _ in range(2):
+
+    async def probed() -> bool:
         await hub.database.execute(
             "update connections set parked_until = now() where name = 'work'"
         )
         await hub.database.execute("update deliveries set due_at = now() where state = 'pending'")
         await hub.database.execute("update lanes set due_at = now()")
         await asyncio.sleep(0.5)
-    await until(lambda: _delivered(hub, 10))
+        return await _delivered(hub, 10)
+
+    await until(probed)
     assert (await _work(hub))["failures"] == 0
     parked = (await _work(hub))["parked_until"]
     assert parked is None or parked <= await hub.database.fetchval("select now()")
+
+
+async def _none_in_flight(hub: Hub) -> bool:
+    return not await hub.database.fetchval(
+        "select exists (select from deliveries where state = 'in_flight')"
+    )
 
 
 async def _told(hub: Hub, event_type: str) -> bool:
