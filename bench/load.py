@@ -17,7 +17,7 @@ IN_FLIGHT = 32
 
 
 def jira_body(number: int = 1, *, issue: int | None = None) -> bytes:
-    """Return a Jira-shaped status change of 2.4 KB; each `number` happens later than the last."""
+    """Return a Jira-shaped status change of 2.4 KB; `number` is its priority's name, which comes out as `n`."""
     issue = number if issue is None else issue
     document = {
         "timestamp": 1_762_000_000_000 + number,
@@ -27,8 +27,8 @@ def jira_body(number: int = 1, *, issue: int | None = None) -> bytes:
         "issue": {
             "id": str(10_000 + issue), "key": f"APP-{issue}", "self": "https://acme.example/rest/api/2/issue/1",
             "fields": {
-                "summary": f"number {number}", "status": {"id": "3", "name": "Done", "statusCategory": {"key": "done"}},
-                "issuetype": {"name": "Bug"}, "project": {"key": "APP"}, "labels": ["export"], "priority": {"name": "High"},
+                "summary": "CSV export stops", "status": {"id": "3", "name": "Done", "statusCategory": {"key": "done"}},
+                "issuetype": {"name": "Bug"}, "project": {"key": "APP"}, "labels": ["export"], "priority": {"name": str(number)},
                 "description": "",
             },
         },

@@ -27,7 +27,7 @@ from hub.store.apikeys import ensure_admin_key
 from hub.store.pool import open_pool
 
 DOCUMENT = {
-    "n": "{{ data.title | replace('number ', '') | int }}", "key": "{{ data.key }}",
+    "n": "{{ data.priority | int }}", "key": "{{ data.key }}",
     "status": "{{ data.status.name }}", "title": "{{ data.title }}", "project": "{{ data.project }}",
     "actor": "{{ actor.name }}", "at": "{{ event.time }}",
 }  # fmt: skip
@@ -242,7 +242,7 @@ const item = d.changelog.items.find(i => i.field === 'status');
 if (!item) { return [msg, null]; }
 const f = d.issue.fields;
 return [msg, { headers: { 'content-type': 'application/json' }, payload: {
-  n: parseInt(f.summary.slice(7)), key: d.issue.key, status: f.status.name, title: f.summary,
+  n: parseInt(f.priority.name), key: d.issue.key, status: f.status.name, title: f.summary,
   project: f.project.key, actor: d.user.displayName, at: new Date(d.timestamp).toISOString() } }];
 """
 
