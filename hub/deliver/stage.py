@@ -120,12 +120,12 @@ class Deliverer:
             return True
         self._poked.clear()
         asked = asyncio.get_running_loop().time()
-        # Leases that ran out over a long absence of PostgreSQL: the lanes are still at work here.
-        mine = [] if asked < self._held_until else list(self._lanes.values())
+        # Their leases may have run out, over an absence of PostgreSQL or by a jump of its clock.
+        mine = [(lane.connection_id, lane.lane) for lane in self._lanes.values()]
         taken = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
             most_each=self._most_each, room=await self._room(), after=self._last_served,
-            but=[(lane.connection_id, lane.lane) for lane in mine],
+            but=mine,
         )  # fmt: skip
         if taken:
             # A lease counts from before it was asked for, so that it never ends later here.

@@ -11,7 +11,7 @@ from hub.store.notices import about, notice, tell
 from hub.store.pool import Database, StoreAway
 
 _log = logging.getLogger(__name__)
-_PERIODS_SECONDS = 600.0
+_PERIODS_SECONDS = 60.0
 _WATCH_SECONDS = 15.0
 STUCK_SECONDS = 300.0
 """Work that may run and has waited so long counts as stuck."""
@@ -19,7 +19,7 @@ _AGAIN_SECONDS = 3600.0
 
 
 async def keep_periods(database: Database, *, retention_days: int) -> None:
-    """Make periods ahead and drop old ones, every ten minutes, for ever."""
+    """Make periods ahead and drop old ones, every minute, for ever."""
     while True:
         try:
             await partitions.ensure(database, retention_days=retention_days)

@@ -83,6 +83,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 # The connections that have lanes are found by hops over the index, not by reading every lane.
 # They are gone through in a circle that begins after the one served last, and share the room, so
 # that a long line leaves room for the others. A connection that fails gives one delivery to try.
+# A lease that would end in ten minutes was given by a clock that has been put back since: none is
+# longer than five.
 _TAKE = """
 with recursive places as (
     (select connection_id from lanes order by connection_id limit 1)
@@ -95,15 +97,17 @@ with recursive places as (
     where c.state = 'active' and (c.parked_until is null or c.parked_until <= now())
       and coalesce(($5::jsonb ->> c.id::text)::int, $4) > 0
       and exists (select from lanes l where l.connection_id = c.id and l.due_at <= now()
-                  and (l.lease_until is null or l.lease_until < now()))
+                  and (l.lease_until is null or l.lease_until < now()
+                       or l.lease_until > now() + interval '10 minutes'))
     order by c.id <= $7, c.id limit $3
 ), picked as (
     select r.id as connection_id, r.probing, l.lane, l.day, l.touched
     from (select *, (select count(*) from ready) as others from ready) r cross join lateral (
         select lane, day, touched from lanes
         where connection_id = r.id and due_at <= now()
-          and (lease_until is null or lease_until < now())
-          and ($9::text[] = '{}' or connection_id || '/' || lane <> all($9::text[]))
+          and (lease_until is null or lease_until < now()
+               or lease_until > now() + interval '10 minutes')
+          and (owner is distinct from $1 or connection_id || '/' || lane <> all($9::text[]))
         order by due_at limit case when r.probing then 1 else
             least(coalesce(($5::jsonb ->> r.id::text)::int, $4), ($3 + r.others - 1) / r.others) end
         for update skip locked

@@ -322,16 +322,47 @@ async def test_what_was_left_is_not_kept_by_the_leases_of_what_is_at_work(hub: H
         "select connection_id, 'ticket/left', day, $1, now() + interval '2 seconds' from lanes",
         worker,
     )
-
-    async def gone() -> bool:
-        return not await hub.database.fetchval(
-            "select exists (select from lanes where lane = 'ticket/left')"
-        )
-
-    await until(gone, seconds=8)
+    await until(lambda: _no_lane(hub, "ticket/left"), seconds=8)
     assert await _is(hub, "in_flight", 1)
     free.set()
     await hub.quiet()
+
+
+@pytest.mark.parametrize("jump", ["1 day", "-1 day"])
+async def test_a_clock_that_jumps_neither_strands_a_lane_nor_sends_twice(
+    hub: Hub, jump: str
+) -> None:
+    """Put forward, every lease seems to have run out; put back, one of the dead seems to last."""
+    await _one_step(hub)
+    free = asyncio.Event()
+
+    async def slow(_: web.Request, make: Make) -> web.Response:
+        await free.wait()
+        return make()
+
+    hub.vendor.faults.append(slow)
+    await _send(hub, 1, "at work")
+    await until(lambda: _is(hub, "in_flight", 1))
+    await hub.database.execute(
+        "update lanes set lease_until = lease_until - $1::text::interval", jump
+    )
+    await _send(hub, 2, "other")
+    await _state(hub, "delivered", 2)
+    await hub.database.execute(
+        "insert into lanes (connection_id, lane, day, owner, lease_until) select connection_id, "
+        "'ticket/dead', day, 'gone', now() - $1::text::interval from lanes",
+        jump,
+    )
+    await until(lambda: _no_lane(hub, "ticket/dead"))
+    free.set()
+    await _state(hub, "delivered", 1)
+    assert hub.vendor.requests.count(("POST", "notes")) == 2
+
+
+async def _no_lane(hub: Hub, lane: str) -> bool:
+    return not await hub.database.fetchval(
+        "select exists (select from lanes where lane = $1)", lane
+    )
 
 
 async def _made(hub: Hub) -> bool:
