@@ -23,8 +23,10 @@ def words(action: ActionManifest, inputs: Mapping[str, Any]) -> str:
     """Return the words an echo is recognised by, with spaces between.
 
     The texts that are written, with the title of what is created before them; for an action
-    without texts (a status, a tag) its plain values.
+    without texts (a status, a tag) its plain values. None for what has no place in the ledger.
     """
+    if action.target is None and not action.creates:
+        return ""
     texts = [str(inputs[name]) for name in action.text_inputs() if inputs.get(name)]
     if texts and action.creates:
         titles = (str(inputs[name]) for name in _TITLES if inputs.get(name))

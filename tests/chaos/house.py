@@ -119,11 +119,15 @@ class House:
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the admin API. Raises `ValueError` with the answer when it is none of success."""
+        addresses = self.addresses()
+        if not addresses:
+            message = "no web process runs at this moment"
+            raise ConnectionError(message)
         timeout = aiohttp.ClientTimeout(total=15)
         headers = {"authorization": f"Bearer {self.key}"}
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers) as client,
-            client.request(method, f"{self.addresses()[-1]}/api/v1{path}", json=body) as answer,
+            client.request(method, f"{addresses[-1]}/api/v1{path}", json=body) as answer,
         ):
             if answer.status >= 300:
                 message = f"{method} {path}: {answer.status} {(await answer.text())[:500]}"
