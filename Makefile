@@ -36,12 +36,13 @@ schemas: $(VENV)/runtime.stamp  ## Write schemas/ from the structs
 lock: $(VENV)/dev.stamp  ## Compile requirements/*.lock anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build pyproject.toml -o requirements/runtime.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build --extra dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra build --extra bench -c requirements/dev.lock pyproject.toml -o requirements/bench.lock
 
 chaos: $(VENV)/dev.stamp  ## Kill, stop and starve everything, over many seeds
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(VENV)/dev.stamp  ## Measure, side by side
-	$(BIN)/python -m bench
+bench: $(VENV)/bench.stamp  ## Measure, side by side
+	$(BIN)/python -m bench $(ARGS)
 
 clean:  ## Remove the environment and the data folder
 	rm -rf $(VENV) .hub
@@ -62,3 +63,7 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
 	$(PIP) install -q --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q hub integrations
 	@touch $@ $(VENV)/runtime.stamp
+
+$(VENV)/bench.stamp: requirements/bench.lock $(VENV)/dev.stamp
+	$(PIP) install -q --require-hashes -r requirements/bench.lock
+	@touch $@

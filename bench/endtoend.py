@@ -17,7 +17,7 @@ _N8N = 37
 
 def endtoend(runs: int, _: float) -> list[str]:
     """Flood the hub and Node-RED in turn, one web and one worker process."""
-    rows, ratios, rates, cpu = [], [], [], []
+    rows, ratios, rates, cpu, written = [], [], [], [], []
     with rig.hub() as hub, rig.node_red() as peer:
         path = hub.jira()
         hub.out()
@@ -32,12 +32,14 @@ def endtoend(runs: int, _: float) -> list[str]:
                 other_cpu = peer.cpu() * 1000 / _EVENTS
             hub.cpu()
             base = hub.take(_EVENTS)
+            before = _written(hub)
             mine = uvloop.run(through(hub.port, hub.sink_port, [path], count=_EVENTS, base=base))
             spent = {kind: used * 1000 / _EVENTS for kind, used in hub.cpu().items()}
             if run == 0:
                 continue  # warm-up
             rates.append(mine.rate)
             cpu.append(spent)
+            written.append([(b - a) / _EVENTS for a, b in zip(before, _written(hub), strict=True)])
             row = [run, f"{mine.rate:,.0f}", mine.bad, f"{sum(spent.values()):.2f}"]
             if other is not None:
                 ratios.append(mine.rate / other.rate)
@@ -63,12 +65,26 @@ def endtoend(runs: int, _: float) -> list[str]:
         lines += [f"Over Node-RED: {spread(ratios)}; asked: at least 0.6.", ""]
     else:
         lines += [f"Node-RED is skipped: {peer}.", ""]
+    wal, disk, commits = (statistics.median(column) for column in zip(*written, strict=True))
     more = "" if peer_size is None else f"; Node-RED {peer_size:.0f}"
     return [
         *lines,
         "CPU of the hub, ms an event: " + ", ".join(f"{k} {v:.2f}" for k, v in sorted(each.items()))
-        + f". Memory after the floods, MiB (PSS): {memory(sizes)}{more}.", "",
+        + f". PostgreSQL, an event: {commits:.2f} commits, {wal / 1024:.1f} KiB of WAL, {disk / 1024:.1f} KiB "
+        f"on disk. Memory after the floods, MiB (PSS): {memory(sizes)}{more}.", "",
     ]  # fmt: skip
+
+
+def _written(hub: rig.Hub) -> list[float]:
+    """Return bytes of WAL, bytes of the database, and commits, since the server began."""
+    return [
+        float(hub.sql(f"select {what}"))
+        for what in (
+            "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')",
+            "pg_database_size(current_database())",
+            "xact_commit from pg_stat_database where datname = current_database()",
+        )
+    ]
 
 
 def latency(runs: int, seconds: float) -> list[str]:

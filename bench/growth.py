@@ -86,11 +86,15 @@ def _routes(hub: rig.Hub, more: int, _: list[str]) -> None:
     there = len(hub.api("GET", "/routes?limit=1")["items"]) and hub.sql(
         "select count(*) from routes"
     )
+    kinds = (
+        ("feedback.received", "data.language"), ("conversation.replied", "data.customer.email"),
+        ("work_item.status_changed", "data.project"),
+    )  # fmt: skip
     for n in range(there, there + more):
-        kind = ("feedback.received", "conversation.replied", "work_item.status_changed")[n % 3]
+        kind, place = kinds[n % 3]
         hub.api(
             "POST", "/routes?vendor_check=false",
-            {"name": f"other-{n}", "on": [kind], "when": f"data.project == 'P{n}'", "steps": [
+            {"name": f"other-{n}", "on": [kind], "when": f"{place} == 'P{n}'", "steps": [
                 {"name": "post", "connection": "sink", "action": "send",
                  "inputs": {"document": {"n": "{{ event.id }}"}}}]},
         )  # fmt: skip

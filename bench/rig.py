@@ -90,7 +90,9 @@ class Hub:
             method, f"http://127.0.0.1:{self.port}/api/v1{path}", json=body, timeout=60,
             trust_env=False, headers={"authorization": f"Bearer {self.key}"},
         )  # fmt: skip
-        answer.raise_for_status()
+        if answer.is_error:
+            message = f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+            raise RuntimeError(message)
         return answer.json() if answer.content else None
 
     def sql(self, *statements: str) -> Any:

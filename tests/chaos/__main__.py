@@ -1,12 +1,19 @@
-"""The long form: `python -m tests.chaos --seeds 20 --webhooks 2000`."""
+"""The long form: `python -m tests.chaos --seeds 20 --webhooks 2000`.
+
+With `--broken` it is the harness that is tested: each mechanism is taken out, and a seed must fail.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import sys
 
+from tests.chaos.broken import BROKEN
 from tests.chaos.storm import Result, long, run, short
+
+_MOST_SEEDS = 5
 
 
 def main() -> int:
@@ -16,7 +23,12 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--webhooks", type=int, default=2000, help="webhooks of each")
     parser.add_argument("--short", action="store_true", help="as short as in the tests")
+    parser.add_argument(
+        "--broken", nargs="*", metavar="NAME", help=f"take these out, or each: {', '.join(BROKEN)}"
+    )
     given = parser.parse_args()
+    if given.broken is not None:
+        return _broken(given.broken or list(BROKEN), given.first)
     failed: list[Result] = []
     for seed in range(given.first, given.first + given.seeds):
         size = short(seed) if given.short else long(given.webhooks)
@@ -30,6 +42,28 @@ def main() -> int:
         how = " --short" if given.short else f" --webhooks {given.webhooks}"
         _say(f"again: python -m tests.chaos --seeds 1 --first {result.seed}{how}")
     return 1 if failed else 0
+
+
+def _broken(names: list[str], first: int) -> int:
+    """Take each mechanism out, with every kind of fault; returns 1 when one was not missed."""
+    missed = []
+    for name in names:
+        for seed in range(first, first + _MOST_SEEDS):
+            size = dataclasses.replace(short(), part=(0, 1), heal=25)
+            result = asyncio.run(run(seed, size, name))
+            if not result.ok:
+                found = result.findings
+                _say(
+                    f"{name}: noticed with seed {seed}: lost {len(found.lost)}, doubled "
+                    f"{len(found.doubled)}, reordered {len(found.reordered)}, echoes routed "
+                    f"{len(found.echoed)}, other {len(found.other)}; for example: {found.all[0][:200]}"
+                )
+                break
+        else:
+            _say(f"{name}: NOT NOTICED in {_MOST_SEEDS} seeds")
+            missed.append(name)
+    _say(f"{len(names) - len(missed)} of {len(names)} broken mechanisms were noticed")
+    return 1 if missed else 0
 
 
 def _say(text: str) -> None:

@@ -57,8 +57,9 @@ class Process:
 class House:
     """Starts everything, starts again what dies, and ends everything."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, broken: str) -> None:
         self.data = data
+        self._broken = [broken] if broken else []
         self.postgres = EmbeddedPostgres(data)
         self.redis = EmbeddedRedis(data)
         self.database_url = ""
@@ -202,7 +203,7 @@ class House:
         def start() -> subprocess.Popen[bytes]:
             with open_log(self.data, name) as out:
                 return subprocess.Popen(
-                    [sys.executable, "-m", "tests.chaos.process", role],
+                    [sys.executable, "-m", "tests.chaos.process", role, *self._broken],
                     env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                     start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call
                 )  # fmt: skip
@@ -247,11 +248,14 @@ def _port() -> int:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[House]:
-    """Run a hub in a folder of its own, which is removed at the end."""
+async def open_house(broken: str = "") -> AsyncIterator[House]:
+    """Run a hub in a folder of its own, which is removed at the end.
+
+    `broken` names a mechanism to take out (see `tests.chaos.broken`).
+    """
     data = Path(tempfile.mkdtemp(prefix="chaos-"))
     data.chmod(0o755)  # PostgreSQL may run as another user
-    house = House(data)
+    house = House(data, broken)
     try:
         await house.start()
         yield house

@@ -14,9 +14,9 @@ import aiohttp
 from tests.chaos.check import Findings, check, evidence
 from tests.chaos.faults import Faults
 from tests.chaos.house import House, open_house
-from tests.chaos.sender import Sender, chain
+from tests.chaos.sender import Hook, Sender, chain
 from tests.chaos.vendor import Vendor, Weather, running_vendor
-from tests.chaos.work import Work, echo_of, furnish, plan, ship
+from tests.chaos.work import Work, echo_of, furnish, lone, plan, ship
 
 _ECHO_SECONDS = 0.5
 
@@ -81,11 +81,11 @@ class Result:
         ])  # fmt: skip
 
 
-async def run(seed: int, size: Size) -> Result:
-    """Run one seed. Bounded: whatever happens, it ends."""
+async def run(seed: int, size: Size, broken: str = "") -> Result:
+    """Run one seed, with a mechanism taken out if one is named. Bounded: it always ends."""
     began = time.monotonic()
     result = Result(seed)
-    async with open_house() as house:
+    async with open_house(broken) as house:
         try:
             async with asyncio.timeout(size.storm * 3 + size.heal + size.rounds * (size.away + 60)):
                 await _run(house, result, size)
@@ -130,7 +130,7 @@ async def _run(house: House, result: Result, size: Size) -> None:
             began = time.monotonic()
             vendor.wild = False
             await faults.heal()
-            replayed = await _settle(house, sender, shipping, result, size)
+            replayed = await _settle(house, sender, shipping, result, size, lone(work))
             result.healed_after = time.monotonic() - began
             if not shipping.done():
                 shipping.cancel()
@@ -162,9 +162,13 @@ async def _chain(
 
 
 async def _settle(
-    house: House, sender: Sender, shipping: asyncio.Task[None], result: Result, size: Size
-) -> set[int]:
-    """Wait until nothing waits any more, replaying dead letters; returns which those were."""
+    house: House, sender: Sender, shipping: asyncio.Task[None], result: Result, size: Size,
+    last: Hook,
+) -> set[int]:  # fmt: skip
+    """Wait until nothing waits any more, replaying dead letters; returns which those were.
+
+    The `last` webhook is sent when all is quiet, and Redis loses its wake-up.
+    """
     replayed: set[int] = set()
     deadline = time.monotonic() + size.heal
     calm = 0
@@ -195,7 +199,11 @@ async def _settle(
             waiting["bugs not shipped yet"] = 1
         state = str(waiting)
         calm = 0 if waiting else calm + 1
-        if calm >= 3:
+        if calm >= 3 and (last.connection, last.id) not in sender.acknowledged:
+            await house.by_hand(house.redis.stop)
+            await sender.send(last)
+            await house.by_hand(house.redis.start)
+        elif calm >= 3:
             result.counts["replayed"] = len(replayed)
             return replayed
     result.findings.lost.append(f"still waiting {size.heal:.0f} s after the storm: {state}")

@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from hub.route.echo import MOST_HOPS
 from hub.runtime.services import Services
@@ -55,7 +57,13 @@ class World:
         tables = (
             "connections, routes, deliveries, attempts, events, webhooks, lanes, writes, written"
         )
-        await self.hub.database.execute(f"truncate {tables}, nodes, links, seen, once cascade")
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(asyncpg.DeadlockDetectedError), stop=stop_after_attempt(5)
+        ):
+            with attempt:  # the worker looks around at any moment, at more than one table
+                await self.hub.database.execute(
+                    f"truncate {tables}, nodes, links, seen, once cascade"
+                )
         vault = self.hub.services.vault
         await make_own_connection(self.hub.database, key="key-hub", sealed=vault.seal({}))
         self.hub.vendor.made.clear()

@@ -19,9 +19,9 @@ from tests.chaos.house import House
 from tests.chaos.sender import SECRET, Hook, Sender, chain
 from tests.chaos.vendor import ACCOUNT, TOKEN, Effect, Vendor
 
-DESK, WORK, PLAN = "desk", "work", "plan"
+DESK, WORK, PLAN, CALM = "desk", "work", "plan", "calm"
 _NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
-_TALKS, _ISSUES, _STATES, _BORN, _TICKETS = 10_000, 20_000, 30_000, 50_000, 70_000
+_TALKS, _ISSUES, _STATES, _BORN, _TICKETS, _LONE = 10_000, 20_000, 30_000, 50_000, 70_000, 90_000
 _SEEN_SECONDS = 2.5
 _LONG = 12
 """Webhooks about one object, at most."""
@@ -140,6 +140,15 @@ def _bug(work: Work, number: int, length: int, chance: random.Random) -> Iterato
         yield Hook(DESK, f"bug-{ticket}", {**body, **more})
 
 
+def lone(work: Work) -> Hook:
+    """Make up the one webhook of a connection: no later one calls the workers to it."""
+    ticket = str(_LONE)
+    text = f"said alone in {ticket}"
+    work.expected[text] = Expected(WORK, "comments", f"ACME-{ticket}")
+    body = {"type": "reply", "ticket": ticket, "reply": f"r{ticket}", "body": text, "by": "kim"}
+    return Hook(CALM, f"lone-{ticket}", body)
+
+
 _MAKERS = {"talk": _talk, "issue": _issue, "states": _states, "born": _born, "bug": _bug}
 
 ROUTES: tuple[dict[str, Any], ...] = (
@@ -150,7 +159,7 @@ ROUTES: tuple[dict[str, Any], ...] = (
          "inputs": {"ticket": "{{ subject.id }}", "body": "Filed {{ subject.id }}"}},
         {"name": "say", "connection": WORK, "action": "comment", "after": "create",
          "inputs": {"issue": "{{ steps.create.key }}", "body": "Report {{ subject.id }} of {{ data.tags[0] }}"}}]},
-    {"name": "up", "on": ["conversation.replied"], "connections": [DESK], "steps": [
+    {"name": "up", "on": ["conversation.replied"], "connections": [DESK, CALM], "steps": [
         {"name": "comment", "connection": WORK, "action": "comment",
          "inputs": {"issue": "ACME-{{ subject.id }}", "body": "{{ data.body }}"}}]},
     {"name": "down", "on": ["work_item.commented"], "connections": [WORK], "steps": [
@@ -176,7 +185,7 @@ ROUTES: tuple[dict[str, Any], ...] = (
 async def furnish(house: House, vendor: Vendor) -> dict[str, str]:
     """Make the connections and routes by the API; returns each connection's webhook path."""
     paths: dict[str, str] = {}
-    for name, project in ((DESK, "DESK"), (WORK, "ACME"), (PLAN, "PLAN")):
+    for name, project in ((DESK, "DESK"), (WORK, "ACME"), (PLAN, "PLAN"), (CALM, "CALM")):
         config: dict[str, Any] = {"api_url": f"{vendor.url}/{name}", "projects": [project]}
         secrets: dict[str, Any] = {"token": TOKEN, "secret": SECRET}
         made = await house.call(
