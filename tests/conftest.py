@@ -23,7 +23,7 @@ hypothesis.settings.register_profile(
     "hub", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("hub")
-_KEEP = {"alembic_version", "meta", "periods"}
+_KEEP = {"alembic_version", "configuration", "meta", "periods"}
 
 
 @pytest.fixture(scope="session")

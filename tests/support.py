@@ -164,7 +164,6 @@ class Hub:
             name,
             {"name": name, **definition},
         )
-        self.services.routes.forget()
         return int(made)
 
     def sender(self, connection: str) -> Sender:

@@ -7,6 +7,7 @@ starts several processes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Coroutine
@@ -147,6 +148,7 @@ async def _web(settings: Settings) -> None:
                 log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=8, backlog=4096,
             )
         )  # fmt: skip
+        _settle_memory()
         await server.serve()
 
 
@@ -159,6 +161,7 @@ async def _worker(settings: Settings) -> None:
     async with open_services(
         settings, database_url=database_url, redis_url=redis_url, name="hub-worker"
     ) as services:
+        _settle_memory()
         await run_worker(services, redis_url)
 
 
@@ -178,6 +181,16 @@ def _needed(url: str | None, name: str) -> str:
     if not url:
         fail(f"{name} is not set; `hub up` starts one for you, or give the address of yours", 3)
     return url or ""
+
+
+def _settle_memory() -> None:
+    """Look for garbage in what is new, and seldom: what was loaded so far stays for good.
+
+    Python's own thresholds (700 objects) cost a worker 7 % of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

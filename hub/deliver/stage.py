@@ -98,7 +98,7 @@ class Deliverer:
                     await asyncio.sleep(1)
                     continue
                 if not taken:
-                    await self._idle()
+                    await self._idle()  # until somebody says that there is more
         finally:
             renewing.cancel()
             await self._end()
@@ -114,6 +114,7 @@ class Deliverer:
         return len(self._lanes)
 
     async def _take(self) -> bool:
+        """Take lanes and start on them; returns whether there may be more to take at once."""
         room = self._most - len(self._lanes)
         if room <= 0:
             await asyncio.wait(self._lanes, return_when=asyncio.FIRST_COMPLETED)
@@ -122,9 +123,10 @@ class Deliverer:
         asked = asyncio.get_running_loop().time()
         # Their leases may have run out, over an absence of PostgreSQL or by a jump of its clock.
         mine = [(lane.connection_id, lane.lane) for lane in self._lanes.values()]
+        places = await self._room()
         taken = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
-            most_each=self._most_each, room=await self._room(), after=self._last_served,
+            most_each=self._most_each, room=places, after=self._last_served,
             but=mine,
         )  # fmt: skip
         if taken:
@@ -136,7 +138,12 @@ class Deliverer:
             task = asyncio.create_task(self._work(lane))
             self._lanes[task] = lane
             task.add_done_callback(self._done)
-        return bool(taken)
+        given = Counter(lane.connection_id for lane in taken)
+        share = math.ceil(room / max(1, len(given)))
+        return any(
+            count >= min(share, places.get(place, self._most_each))
+            for place, count in given.items()
+        )
 
     async def _room(self) -> dict[int, int]:
         """Return how many more lanes the connections may give that have fewer than the most.
@@ -170,10 +177,15 @@ class Deliverer:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         lane = self._lanes.pop(task)
-        self._busy[lane.connection_id] -= 1
-        if self._busy[lane.connection_id] <= 0:
-            del self._busy[lane.connection_id]
-        self._poked.set()
+        place = lane.connection_id
+        # More may wait for the place that is free now; a lane's own next one is told when it ends.
+        if len(self._lanes) + 1 >= self._most or self._busy[place] >= self._slow[1].get(
+            place, self._most_each
+        ):
+            self._poked.set()
+        self._busy[place] -= 1
+        if self._busy[place] <= 0:
+            del self._busy[place]
         if not task.cancelled() and (error := task.exception()) is not None:
             level = logging.WARNING if isinstance(error, StoreAway) else logging.ERROR
             _log.log(level, "lane %s of cn_%s was left: %s", lane.lane, lane.connection_id, error,
@@ -270,14 +282,16 @@ class Deliverer:
         if made or any(ended.state == "dead" for ended, _ in batch):
             async with transaction(self._database) as session:
                 nodes = await _settle(session, batch, made)
-                waited = await lanes.finish(session, self._worker, nodes)
+                finished = await lanes.finish(session, self._worker, nodes)
                 await self._tell_dead(session, [e for e in nodes if e.state == "dead"])
         else:
             async with away_as_error():
-                waited = await lanes.finish(self._database, self._worker, [e for e, _ in batch])
+                finished = await lanes.finish(self._database, self._worker, [e for e, _ in batch])
         await self._count(batch)
-        if waited:
-            self.on_step_done(waited)
+        if finished.due:
+            self._poked.set()
+        if finished.go_on:
+            self.on_step_done(finished.go_on)
         return [None] * len(batch)
 
     async def _tell_dead(self, session: Session, dead: Sequence[Ended]) -> None:
@@ -340,6 +354,7 @@ class Deliverer:
         async with away_as_error():
             opened = await lanes.fared(self._database, shaky)
         self._connections.forget()
+        self._poked.set()
         last = {ended.taken.connection_id: ended.reason for ended, _ in batch if ended.reason}
         for place in opened:
             connection = await self._connections.by_id(place)

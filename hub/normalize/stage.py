@@ -13,8 +13,8 @@ from hub.sdk.schemas import subject_of, validate_data
 from hub.sdk.visibility import to_plain
 from hub.store import webhooks
 from hub.store.connections import Connection, Connections
-from hub.store.locks import STAGES, hold
-from hub.store.pool import Database, transaction
+from hub.store.locks import STAGES, holding
+from hub.store.pool import Database
 
 _log = logging.getLogger(__name__)
 _REASON_LIMIT = 2000
@@ -31,8 +31,7 @@ async def normalize_waiting(
     inbound = None if available is None else available.code.inbound
     if inbound is None or not connection.runs:
         return 0
-    async with transaction(database) as session:
-        await hold(session, STAGES.normalize, connection.id)
+    async with holding(database, STAGES.normalize, connection.id) as session:
         waiting = await webhooks.waiting(session, connection.id, limit)
         if waiting:
             ended = [normalize_one(inbound, connection, webhook) for webhook in waiting]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 _AWAY = (RedisError, OSError, TimeoutError)
 _JOB = "advance"
 QUEUE = "hub:jobs"
+_WOKEN = "hub:woken"
+"""The channel on which workers hear at once that a job was enqueued."""
 EVERYTHING = 0
 """In place of a connection's number: look at what waits whatever its connection."""
 _SPACING_SECONDS = 0.01
@@ -85,7 +88,9 @@ class Queue:
     async def _enqueue(self, connection_ids: Sequence[int]) -> list[None]:
         try:
             redis = await self._connect()
-            await asyncio.wait_for(redis.enqueue_job(_JOB, sorted(set(connection_ids))), 2)
+            async with asyncio.timeout(2):
+                await redis.enqueue_job(_JOB, sorted(set(connection_ids)))
+                await redis.publish(_WOKEN, "")
             self.away = False
             # What comes meanwhile shares the next job: at most a hundred jobs a second.
             await asyncio.sleep(_SPACING_SECONDS)
@@ -96,6 +101,25 @@ class Queue:
         return [None] * len(connection_ids)
 
 
+class _Worker(Worker):
+    """An arq worker that looks for jobs when it is told of one, and now and then.
+
+    arq itself only looks now and then: a short time makes an idle worker busy, a long one late.
+    """
+
+    def __init__(self, *, look_seconds: float, **options: Any) -> None:
+        super().__init__(poll_delay=0, **options)
+        self._look_seconds = look_seconds
+        self.woken = asyncio.Event()
+
+    async def _poll_iteration(self) -> None:
+        self.woken.clear()
+        await super()._poll_iteration()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._look_seconds):
+                await self.woken.wait()
+
+
 class Listener:
     """Runs `advance` for every wake-up, and goes on trying while Redis is away."""
 
@@ -103,7 +127,7 @@ class Listener:
         self._settings = redis_settings(url)
         self._advance = advance
         self._poll_seconds = poll_seconds
-        self._worker: Worker | None = None
+        self._worker: _Worker | None = None
         self._stopping = False
         self.away = False
 
@@ -114,6 +138,7 @@ class Listener:
             # A worker in burst mode that may start no more jobs ends between two polls.
             self._worker.burst = True
             self._worker.max_burst_jobs = 0
+            self._worker.woken.set()
 
     async def run(self) -> None:
         """Listen until `stop`."""
@@ -137,13 +162,13 @@ class Listener:
             job_deserializer=msgspec.json.decode,
         )
         self.away = False
-        worker = self._worker = Worker(
+        worker = self._worker = _Worker(
+            look_seconds=self._poll_seconds,
             functions=[
                 func(cast("WorkerCoroutine", advance), name=_JOB, keep_result=0, max_tries=1)
             ],
             queue_name=QUEUE,
             redis_pool=redis,
-            poll_delay=self._poll_seconds,
             max_jobs=50,
             job_timeout=60,
             handle_signals=False,
@@ -152,9 +177,27 @@ class Listener:
             job_deserializer=msgspec.json.decode,
             log_results=False,
         )
+        hearing = asyncio.create_task(_hear(redis, worker.woken))
         try:
             if not self._stopping:
                 await worker.async_run()
         finally:
             self._worker = None
+            hearing.cancel()
+            await asyncio.wait([hearing])
             await worker.close()
+
+
+async def _hear(redis: ArqRedis, woken: asyncio.Event) -> None:
+    """Set the event at each message. While this connection is away jobs are found all the same."""
+    while True:
+        channel = redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            await channel.subscribe(_WOKEN)
+            async for _ in channel.listen():
+                woken.set()
+        except _AWAY:
+            await asyncio.sleep(1)
+        finally:
+            with contextlib.suppress(*_AWAY):
+                await channel.aclose()  # type: ignore[no-untyped-call]  # redis 5 has no types here

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub.links.refs import REPORTS, WORK, Places, texts_of
 from hub.route import echo, loops
@@ -19,17 +19,24 @@ from hub.store.graph import NewLink, Node, Thing
 from hub.store.pool import Session
 
 
+class Config(NamedTuple):
+    """What events meet, as of a revision of the configuration or newer."""
+
+    revision: int
+    world: World
+    places: Places
+    routes: Routes
+
+
 class Batch:
     """The work of one transaction."""
 
-    def __init__(
-        self, session: Session, source: Connection, world: World, routes: Routes, places: Places,
-    ) -> None:  # fmt: skip
+    def __init__(self, session: Session, source: Connection, config: Config) -> None:
         self._session = session
         self._source = source
-        self._world = world
-        self._routes = routes
-        self._places = places
+        self._world = config.world
+        self._routes = config.routes
+        self._places = config.places
 
     async def run(self, batch: Sequence[WaitingEvent]) -> None:
         """Decide about events, in their order, and store everything that follows."""
@@ -39,8 +46,7 @@ class Batch:
         await self._link(batch, nodes, verdicts)
         subjects = {event.id: self._node(nodes, event.data["refs"][0]) for event in batch}
         ids = sorted({node.id for node in subjects.values() if node})
-        reports = await graph.linked_reports(self._session, ids)
-        work_items = await graph.linked_work(self._session, ids)
+        reports, work_items = await graph.linked(self._session, ids)
         routed: list[Routed] = []
         plans: list[tuple[WaitingEvent, Plan, int]] = []
         for event in batch:
@@ -61,6 +67,8 @@ class Batch:
                 decisions = plan.decisions
                 if any(decision["matched"] for decision in decisions):
                     state, reason = "routed", ""
+                if plan.faults:
+                    state, reason = "failed", "; ".join(plan.faults)
             routed.append(
                 Routed(
                     event_id=event.id, day=event.day, state=state, reason=reason,
@@ -201,12 +209,7 @@ class Batch:
     async def _plan(
         self, plans: Sequence[tuple[WaitingEvent, Plan, int]], subjects: Mapping[int, Node | None]
     ) -> None:
-        every = [
-            (event, todo, hop)
-            for event, plan, hop in plans
-            for todo in plan.todo
-            if todo.connection_id
-        ]
+        every = [(event, todo, hop) for event, plan, hop in plans for todo in plan.todo]
         if not every:
             return
         again = sorted({event.id for event, _, _ in every if event.again})

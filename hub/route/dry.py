@@ -29,8 +29,7 @@ async def dry_run(
             return None
         node = await session.fetchval("select node_id from events where id = $1", event_id)
         ids = [node] if node else []
-        reports = await graph.linked_reports(session, ids)
-        work_items = await graph.linked_work(session, ids)
+        reports, work_items = await graph.linked(session, ids)
     source = await connections.by_id(event.connection_id)
     if source is None:
         return None

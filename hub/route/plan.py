@@ -49,10 +49,15 @@ class Todo:
 
 @dataclass(slots=True)
 class Plan:
-    """What one event leads to: things to do, and each route's verdict for the record."""
+    """What one event leads to: things to do, and each route's verdict for the record.
+
+    `faults` are steps that matched and cannot even be planned: the event has failed, and is
+    replayed once they are mended.
+    """
 
     todo: list[Todo] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ def plan_event(
                 decision["clause"] = f"when: {fault.problem}"
                 continue
             decision.update(matched=True, fault=str(fault))
-            plan.todo.append(_dead(compiled, route.steps[0], world, str(fault)))
+            _dead(plan, compiled, route.steps[0], world, str(fault))
             continue
         if not matched:
             decision["clause"] = f"when: {route.when}"
@@ -163,13 +168,9 @@ def _steps(
     for step in compiled.route.steps:
         connection = world.by_name.get(step.connection)
         if connection is None:
-            notes.append(
-                {
-                    "step": step.name,
-                    "target": like.target,
-                    "fault": f"there is no connection {step.connection!r}",
-                }
-            )
+            fault = f"there is no connection {step.connection!r}"
+            notes.append({"step": step.name, "target": like.target, "fault": fault})
+            plan.faults.append(f"route {compiled.route.name}, steps.{step.name}: {fault}")
             left_out.add(step.name)
             continue
         if step.after in left_out:
@@ -270,11 +271,17 @@ def fill(
         todo.lane = f"{action.target.kind}/{name}"
 
 
-def _dead(compiled: Compiled, step: Step, world: World, reason: str) -> Todo:
+def _dead(plan: Plan, compiled: Compiled, step: Step, world: World, reason: str) -> None:
+    """Keep a route's fault as a dead letter of its first step."""
     connection = world.by_name.get(step.connection)
-    return Todo(
-        route_id=compiled.id, route=compiled.route, version=compiled.version, step=step,
-        connection_id=connection.id if connection else 0, state="dead", reason=reason,
+    if connection is None:
+        plan.faults.append(f"route {compiled.route.name}: {reason}")
+        return
+    plan.todo.append(
+        Todo(
+            route_id=compiled.id, route=compiled.route, version=compiled.version, step=step,
+            connection_id=connection.id, state="dead", reason=reason,
+        )
     )  # fmt: skip
 
 

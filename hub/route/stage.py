@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from hub.links.refs import Places
-from hub.route.batch import Batch, find_lanes
+from hub.route.batch import Batch, Config, find_lanes
 from hub.route.context import EventView, result_of
 from hub.route.definition import Route
 from hub.route.plan import Todo, World, fill
@@ -17,12 +17,14 @@ from hub.sdk.integration import Manifest
 from hub.store import deliveries, events, graph
 from hub.store.connections import Connection, Connections
 from hub.store.events import Routed
-from hub.store.locks import STAGES, hold
+from hub.store.locks import STAGES, holding
 from hub.store.pool import Collision, Database, Session, StoreAway, transaction
 from hub.store.routes import RouteTable, StoredRoute
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
+_READINGS = (False, False, True)
+"""How often the configuration is read again when it changes all the while; then it is new enough."""
 
 
 class Router:
@@ -35,6 +37,7 @@ class Router:
         self._source: Sequence[StoredRoute] = ()
         self._compiled = Routes(())
         self._known: tuple[Sequence[Connection], World, Places] | None = None
+        self._config: Config | None = None
 
     async def route_waiting(self, connection: Connection, *, limit: int = 100) -> int:
         """Route up to `limit` events of a connection; returns how many. Raises `StoreAway`.
@@ -58,9 +61,8 @@ class Router:
         return done
 
     async def _fail_first(self, connection: Connection, reason: str) -> int:
-        async with transaction(self._database) as session:
-            await hold(session, STAGES.route, connection.id)
-            batch = await events.waiting(session, connection.id, 1)
+        async with holding(self._database, STAGES.route, connection.id) as session:
+            batch, _ = await events.waiting(session, connection.id, 1)
             if batch:
                 reason = f"the hub has a fault: {reason}; replay it after an upgrade"
                 await events.decide(
@@ -84,29 +86,42 @@ class Router:
 
         With `after`, only those that waited for these deliveries.
         """
-        world, _ = await self._world()
-        async with transaction(self._database) as session:
-            blocked = await deliveries.unblocked(session, limit, after)
-            if blocked:
-                await self._resume(session, blocked, world)
-        return len(blocked)
+        revision = 0
+        for last in _READINGS:
+            config = await self._at(revision)
+            async with transaction(self._database) as session:
+                blocked, revision = await deliveries.unblocked(session, limit, after)
+                if last or config.revision >= revision:
+                    if blocked:
+                        await self._resume(session, blocked, config.world)
+                    return len(blocked)
+        return 0
 
     async def _route(self, source: Connection, limit: int) -> int:
-        world, places = await self._world()
-        routes = self._compile(await self._table.enabled())
-        async with transaction(self._database) as session:
-            await hold(session, STAGES.route, source.id)
-            batch = await events.waiting(session, source.id, limit)
-            if batch:
-                await Batch(session, source, world, routes, places).run(batch)
-        return len(batch)
+        revision = 0
+        for last in _READINGS:
+            config = await self._at(revision)
+            async with holding(self._database, STAGES.route, source.id) as session:
+                batch, revision = await events.waiting(session, source.id, limit)
+                if last or config.revision >= revision:
+                    if batch:
+                        await Batch(session, source, config).run(batch)
+                    return len(batch)
+        return 0
 
-    async def _world(self) -> tuple[World, Places]:
-        connections = await self._connections.all()
-        if self._known is None or self._known[0] is not connections:
-            world = world_of(connections, manifests_of(self._connections))
-            self._known = (connections, world, Places(connections, world.manifests))
-        return self._known[1:]
+    async def _at(self, revision: int) -> Config:
+        """Return connections and routes as of a revision or newer. Raises `StoreAway`.
+
+        An event meets every route that was saved before it came, whichever process saved it.
+        """
+        if self._config is None or self._config.revision < revision:
+            connections = await self._connections.at(revision)
+            routes = self._compile(await self._table.at(revision))
+            if self._known is None or self._known[0] is not connections:
+                world = world_of(connections, manifests_of(self._connections))
+                self._known = (connections, world, Places(connections, world.manifests))
+            self._config = Config(revision, *self._known[1:], routes)
+        return self._config
 
     def _compile(self, rows: Sequence[StoredRoute]) -> Routes:
         if rows is not self._source:

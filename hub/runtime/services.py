@@ -37,7 +37,6 @@ class Services:
     async def wake(self) -> None:
         """Have every connection's work looked at now (after a resume or a replay)."""
         self.connections.forget()
-        self.routes.forget()
         self.queue.wake([EVERYTHING, *(item.id for item in await self.connections.all())])
 
 

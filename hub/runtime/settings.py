@@ -89,8 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=2, le=300, description="How long a crashed worker's deliveries wait for another"),
     ] = 8.0
     poll_seconds: Annotated[
-        float, Meta(ge=0.001, le=5, description="How often a worker asks Redis for jobs")
-    ] = 0.01
+        float,
+        Meta(ge=0.001, le=5, description="How often a worker that hears of no job looks for one"),
+    ] = 0.25
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys for secrets at rest; the first use makes one in the data folder.

@@ -15,7 +15,8 @@ import msgspec
 from hub.sdk import Registry
 from hub.sdk.actions import Account
 from hub.sdk.integration import Manifest
-from hub.store.pool import Database, Row, Session, away_as_error
+from hub.store.pool import Database, Row, Session, StoreAway, away_as_error
+from hub.store.routes import REVISION
 from hub.store.vault import Vault, VaultError
 
 _log = logging.getLogger(__name__)
@@ -115,8 +116,9 @@ def from_row(row: Row | Mapping[str, Any], vault: Vault, registry: Registry) -> 
 class Connections:
     """All connections, read at most once a second and kept: the hot paths ask it, not the database.
 
-    A change made elsewhere is seen after a second; `forget` makes one's own change seen at once.
-    When PostgreSQL is away, what was read before still answers.
+    A change made elsewhere is seen after a second; `forget` makes one's own change seen at once,
+    and `at` asks for no less than a revision of the configuration. When PostgreSQL is away, what
+    was read before still answers.
     """
 
     def __init__(self, database: Database, vault: Vault, registry: Registry) -> None:
@@ -130,6 +132,7 @@ class Connections:
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._forgotten = 0
+        self._revision = -1
 
     async def by_key(self, key: str) -> Connection | None:
         """Return the connection whose webhook address holds `key`. Raises `StoreAway`."""
@@ -143,6 +146,9 @@ class Connections:
     async def by_id(self, connection_id: int) -> Connection | None:
         """Return a connection by its number. Raises `StoreAway`."""
         await self._refresh()
+        if connection_id not in self._by_id and time.monotonic() - self._read_at > _MISS_SECONDS:
+            self.forget()
+            await self._refresh()
         return self._by_id.get(connection_id)
 
     async def by_name(self, name: str) -> Connection | None:
@@ -156,6 +162,19 @@ class Connections:
         """
         await self._refresh()
         return self._live
+
+    async def at(self, revision: int) -> Sequence[Connection]:
+        """Return what `all` does, as of a revision of the configuration or newer.
+
+        Raises `StoreAway`.
+        """
+        if self._revision < revision:
+            self.forget()
+        found = await self.all()
+        if self._revision < revision:
+            message = "the connections could not be read"
+            raise StoreAway(message)
+        return found
 
     def forget(self) -> None:
         """Read again at the next question."""
@@ -206,6 +225,8 @@ class Connections:
         began = self._forgotten
         try:
             async with away_as_error():
+                # Read before the connections: they are then at least as new.
+                revision = await self._database.fetchval(REVISION)
                 rows = await self._database.fetch(_ALL)
             if any(self._rows.get(row["id"]) != row for row in rows):
                 read = [self._reread(row) for row in rows]
@@ -214,6 +235,7 @@ class Connections:
                 self._by_id = {item.id: item for item in read}
                 live = (item for item in read if item.state != "removed")
                 self._live = tuple(sorted(live, key=lambda item: item.name))
+            self._revision = revision
             if began == self._forgotten:
                 self._read_at = time.monotonic()
         except Exception:

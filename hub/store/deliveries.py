@@ -86,8 +86,8 @@ on conflict (connection_id, lane) do update set due_at = least(lanes.due_at, exc
     day = least(lanes.day, excluded.day), touched = lanes.touched + 1
 """
 _UNBLOCKED = """
-select d.id, d.day, d.event_id, d.route, d.step, d.route_id, d.route_version, d.connection_id,
-    d.report_id, d.target, r.definition
+select (select revision from configuration) as revision, d.id, d.day, d.event_id, d.route, d.step,
+    d.route_id, d.route_version, d.connection_id, d.report_id, d.target, r.definition
 from deliveries d join deliveries p on p.id = d.depends_on and p.day = d.day
 left join routes r on r.id = d.route_id left join claims c on c.id = p.claim_id
 where d.state = 'blocked' and (p.state = 'delivered' or p.state = 'skipped'
@@ -200,16 +200,23 @@ async def open_among(session: Session, lanes: Iterable[tuple[int, str]]) -> list
 
 async def unblocked(
     session: Session, limit: int, after: Sequence[int] | None = None
-) -> list[Blocked]:
+) -> tuple[list[Blocked], int]:
     """Return deliveries whose earlier step has been delivered or skipped, and lock them.
 
-    With `after`, only those that may go on because these deliveries ended.
+    With `after`, only those that may go on because these deliveries ended. With them comes the
+    revision of the configuration (0 when there are none).
     """
     if after is None:
         rows = await session.fetch(_UNBLOCKED.format(""), limit)
     else:
         rows = await session.fetch(_UNBLOCKED.format(_AFTER), limit, list(after))
-    return [Blocked(**dict(row)) for row in rows]
+    revision = 0
+    found = []
+    for row in rows:
+        values = dict(row)
+        revision = values.pop("revision")
+        found.append(Blocked(**values))
+    return found, revision
 
 
 async def steps_of(session: Session, event_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
     decisions: list[dict[str, Any]] = []
 
 
+_WITH_REVISION = "select (select revision from configuration) as revision,"
 _COLUMNS = (
     "e.id, e.day, e.decisions is not null as again, e.connection_id, e.type, e.subject, e.time, "
     "e.data, w.received_at as webhook_at "
@@ -56,15 +57,26 @@ where events.id = d.id and events.day = d.day
 """
 
 
-async def waiting(session: Session, connection_id: int, limit: int) -> list[WaitingEvent]:
-    """Return a connection's oldest events that have not met the routes yet, in order."""
+async def waiting(
+    session: Session, connection_id: int, limit: int
+) -> tuple[list[WaitingEvent], int]:
+    """Return a connection's oldest events that have not met the routes yet, in order.
+
+    With them comes the revision of the configuration (0 when there are none): what they meet must
+    have been read at it or later.
+    """
     rows = await session.fetch(
-        f"select {_COLUMNS} where e.connection_id = $1 and e.state = 'waiting' "
-        "order by e.id limit $2",
+        f"{_WITH_REVISION} {_COLUMNS} where e.connection_id = $1 and e.state = 'waiting' order by e.id limit $2",
         connection_id,
         limit,
     )
-    return [WaitingEvent(**dict(row)) for row in rows]
+    revision = 0
+    found = []
+    for row in rows:
+        values = dict(row)
+        revision = values.pop("revision")
+        found.append(WaitingEvent(**values))
+    return found, revision
 
 
 async def count_by_actor(

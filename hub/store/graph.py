@@ -84,15 +84,16 @@ where nodes.connection_id = t.connection_id and nodes.kind = t.kind and nodes.ke
     select from nodes o where o.connection_id = t.connection_id and o.kind = t.kind
       and o.external_id = t.external_id)
 """
-_SAVE = """
-insert into nodes (connection_id, kind, external_id, key, url, title, customer)
+_SAVE = f"""
+insert into nodes as n (connection_id, kind, external_id, key, url, title, customer)
 select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::json[])
 on conflict (connection_id, kind, external_id) where external_id <> '' do update set
-    key = coalesce(nullif(excluded.key, ''), nodes.key),
-    url = coalesce(nullif(excluded.url, ''), nodes.url),
-    title = coalesce(excluded.title, nodes.title),
-    customer = coalesce(excluded.customer, nodes.customer)
-"""
+    key = coalesce(nullif(excluded.key, ''), n.key),
+    url = coalesce(nullif(excluded.url, ''), n.url),
+    title = coalesce(excluded.title, n.title),
+    customer = coalesce(excluded.customer, n.customer)
+returning {_NODE}
+"""  # noqa: S608 - only constants are put together
 _SAVE_KEYED = """
 insert into nodes (connection_id, kind, key, url)
 select t.connection_id, t.kind, t.key, t.url
@@ -112,13 +113,13 @@ cross join lateral (
 ) n
 order by (n.external_id = t.name) desc, (n.external_id <> '') desc, n.id desc
 """  # noqa: S608 - only constants are put together
-_LINKED_REPORTS = f"""
-select l.work_id as of, {_NODE} from links l join nodes n on n.id = l.report_id
-where l.work_id = any($1::bigint[]) and l.removed_at is null order by l.id
-"""  # noqa: S608
-_LINKED_WORK = f"""
-select l.report_id as of, {_NODE} from links l join nodes n on n.id = l.work_id
-where l.report_id = any($1::bigint[]) and l.removed_at is null order by l.id
+_LINKED = f"""
+select l.work_id as of, true as report, {_NODE}, l.id as link from links l join nodes n on n.id = l.report_id
+where l.work_id = any($1::bigint[]) and l.removed_at is null
+union all
+select l.report_id as of, false as report, {_NODE}, l.id from links l join nodes n on n.id = l.work_id
+where l.report_id = any($1::bigint[]) and l.removed_at is null
+order by link
 """  # noqa: S608
 _LINK = """
 insert into links (report_id, work_id, claim_id, origin, event_id)
@@ -159,26 +160,41 @@ order by l.id on conflict do nothing
 
 
 async def save(session: Session, things: Iterable[Thing]) -> dict[tuple[int, str, str], Node]:
-    """Store things, newest knowledge last; returns the nodes by (connection, kind, id or key)."""
+    """Store things, newest knowledge last; returns the nodes by (connection, kind, id or key).
+
+    What is known already is only read: most events tell of things that others have told of.
+    """
     things = list(things)
+    found = await find(session, {name for thing in things for name in thing.names})
     merged: dict[tuple[int, str, str], Thing] = {}
     for thing in things:
         if thing.external_id:
             name = (thing.connection_id, thing.kind, thing.external_id)
             merged[name] = _merge(merged.get(name), thing)
     # Rows in one order for every worker: two that save the same things must not wait crosswise.
-    with_id = [merged[name] for name in sorted(merged)]
-    keyed = sorted({t.names[0]: t for t in things if not t.external_id and t.key}.items())
+    with_id = [merged[name] for name in sorted(merged) if not _known(found.get(name), merged[name])]
+    keyed = sorted(
+        {
+            t.names[0]: t
+            for t in things if not t.external_id and t.key and t.names[0] not in found
+        }.items()
+    )  # fmt: skip
     if with_id:
         ids = [t.connection_id for t in with_id]
         kinds = [t.kind for t in with_id]
         names = [t.external_id for t in with_id]
         keys = [t.key for t in with_id]
         await session.execute(_ADOPT, ids, kinds, names, keys)
-        await session.execute(
+        saved = await session.fetch(
             _SAVE, ids, kinds, names, keys, [t.url for t in with_id],
             [t.title for t in with_id], [t.customer for t in with_id],
         )  # fmt: skip
+        for row in saved:
+            node = Node(**dict(row))
+            found[node.connection_id, node.kind, node.external_id] = node
+            named = (node.connection_id, node.kind, node.key)
+            if node.key and (named not in found or found[named].external_id != node.key):
+                found[named] = node
     if keyed:
         rows = [thing for _, thing in keyed]
         await session.execute(
@@ -188,7 +204,8 @@ async def save(session: Session, things: Iterable[Thing]) -> dict[tuple[int, str
             [t.key for t in rows],
             [t.url for t in rows],
         )
-    return await find(session, {name for thing in things for name in thing.names})
+        found |= await find(session, [name for name, _ in keyed])
+    return found
 
 
 async def find(
@@ -216,14 +233,21 @@ async def by_ids(session: Session, ids: Iterable[int]) -> dict[int, Node]:
     return {row["id"]: Node(**dict(row)) for row in rows}
 
 
-async def linked_reports(session: Session, work_ids: Sequence[int]) -> dict[int, list[Node]]:
-    """Return the reports linked to each work item, oldest link first."""
-    return _grouped(await session.fetch(_LINKED_REPORTS, list(work_ids)))
+async def linked(
+    session: Session, ids: Sequence[int]
+) -> tuple[dict[int, list[Node]], dict[int, list[Node]]]:
+    """Return the reports linked to work items, and the work items linked to reports.
 
-
-async def linked_work(session: Session, report_ids: Sequence[int]) -> dict[int, list[Node]]:
-    """Return the work items linked to each report, oldest link first."""
-    return _grouped(await session.fetch(_LINKED_WORK, list(report_ids)))
+    Each by the thing they are linked to, oldest link first.
+    """
+    reports: dict[int, list[Node]] = {}
+    work: dict[int, list[Node]] = {}
+    for row in await session.fetch(_LINKED, list(ids)):
+        values = dict(row)
+        del values["link"]
+        kind = reports if values.pop("report") else work
+        kind.setdefault(values.pop("of"), []).append(Node(**values))
+    return reports, work
 
 
 async def link(session: Session, links: Sequence[NewLink]) -> None:
@@ -302,9 +326,13 @@ def _merge(old: Thing | None, new: Thing) -> Thing:
     )
 
 
-def _grouped(rows: Sequence[Any]) -> dict[int, list[Node]]:
-    grouped: dict[int, list[Node]] = {}
-    for row in rows:
-        values = dict(row)
-        grouped.setdefault(values.pop("of"), []).append(Node(**values))
-    return grouped
+def _known(node: Node | None, thing: Thing) -> bool:
+    """Whether a thing tells nothing that its node does not hold already."""
+    return (
+        node is not None
+        and node.external_id == thing.external_id
+        and thing.key in {"", node.key}
+        and thing.url in {"", node.url}
+        and thing.title in (None, node.title)
+        and thing.customer in (None, node.customer)
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -207,20 +207,22 @@ with e as (
     update lanes l set owner = null, lease_until = null, due_at = n.due_at, day = n.day from next n
     where l.connection_id = n.connection_id and l.lane = n.lane and l.owner = $1
       and n.due_at is not null
-    returning l.connection_id, l.lane
+    returning l.connection_id, l.lane, l.due_at <= now() as due
+), waiting as (
+    select from e join deliveries d on d.depends_on = e.id
+    where e.state = 'delivered' and d.state = 'blocked'
+    union all
+    select from unnest($26::bigint[]) as c (id) join deliveries d on d.claim_id = c.id
+    where d.id not in (select id from e where id is not null)
+    limit 1
 )
-select connection_id, lane from gone union all select connection_id, lane from kept
+select connection_id, lane, false as due, exists (select from waiting) as waited from gone
+union all select connection_id, lane, due, exists (select from waiting) from kept
 """
 _LEAVE = """
 update lanes l set owner = null, lease_until = null, due_at = now()
 from unnest($2::bigint[], $3::text[]) as t (connection_id, lane)
 where l.connection_id = t.connection_id and l.lane = t.lane and l.owner = $1
-"""
-_WAITED_FOR = """
-select exists (select from deliveries where state = 'blocked' and depends_on = any($1::bigint[]))
-"""
-_JOINED = """
-select exists (select from deliveries where claim_id = any($2::bigint[]) and id <> all($1::bigint[]))
 """
 _STRAYS = """
 insert into lanes (connection_id, lane, day)
@@ -256,30 +258,37 @@ async def take(
     return [_taken(dict(row)) for row in rows]
 
 
-async def finish(session: Session | Database, worker: str, batch: Sequence[Ended]) -> list[int]:
-    """Store what attempts came to and give their lanes back.
+class Finished(NamedTuple):
+    """What giving lanes back leads to."""
 
-    Returns the delivered ones when steps may wait for them.
-    """
+    go_on: list[int]
+    """The delivered ones, when steps may wait for them."""
+    due: bool
+    """Whether a lane that was given back has its next delivery due already."""
+
+
+async def finish(session: Session | Database, worker: str, batch: Sequence[Ended]) -> Finished:
+    """Store what attempts came to and give their lanes back."""
     rows = [_row(item) for item in batch]
     refs = [
         (item.taken.connection_id, ref, item.taken.due.id)
         for item in batch if item.taken.due is not None for ref in item.refs
     ]  # fmt: skip
     named = list(map(list, zip(*refs, strict=True))) if refs else [[], [], []]
-    left = await session.fetch(_FINISH, worker, *map(list, zip(*rows, strict=True)), *named)
+    delivered = [x.taken.due for x in batch if x.taken.due is not None and x.state == "delivered"]
+    claims = [due.claim_id for due in delivered if due.claim_id is not None]
+    left = await session.fetch(_FINISH, worker, *map(list, zip(*rows, strict=True)), *named, claims)
     done = {(row["connection_id"], row["lane"]) for row in left}
     lanes = {(item.taken.connection_id, item.taken.lane) for item in batch}
     if rest := sorted(lanes - done):
         # Routing added to the lane in this very moment; it is due again at once.
         await session.execute(_LEAVE, worker, *map(list, zip(*rest, strict=True)))
-    delivered = [x.taken.due for x in batch if x.taken.due is not None and x.state == "delivered"]
-    ended = [due.id for due in delivered]
-    claims = [due.claim_id for due in delivered if due.claim_id is not None]
-    waited = (ended and await session.fetchval(_WAITED_FOR, ended)) or (
-        claims and await session.fetchval(_JOINED, ended, claims)
+    # Who lost a lane meanwhile does not know whether steps wait; looking is harmless.
+    waited = len(left) < len(lanes) or any(row["waited"] for row in left)
+    return Finished(
+        go_on=[due.id for due in delivered] if waited else [],
+        due=bool(rest) or any(row["due"] for row in left),
     )
-    return ended if waited else []
 
 
 async def open_strays(database: Database) -> None:

@@ -1,21 +1,16 @@
-"""Routes as they are stored, and a cache of them for the routing stage."""
+"""Routes as they are stored, and those that are enabled kept for the routing stage."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hub.store.pool import Database, away_as_error
 
-_FRESH_SECONDS = 1.0
-# Changes whenever a route does, and is read faster than all of them.
-_MARK = """
-select count(*), max(updated_at), sum(hashtext(concat_ws(':', id, version, position, enabled)))
-from routes
-"""
+REVISION = "select revision from configuration"
+"""A number that rises with every change of a connection or a route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +26,25 @@ class StoredRoute:
 
 
 class RouteTable:
-    """Every enabled route in order, read at most once a second."""
+    """Every enabled route in order, read again when the configuration has changed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rows: Sequence[StoredRoute] = ()
-        self._read_at = float("-inf")
         self._lock = asyncio.Lock()
-        self._forgotten = 0
-        self._mark: tuple[object, ...] = ()
+        self._revision = -1
 
-    async def enabled(self) -> Sequence[StoredRoute]:
-        """Return the enabled routes by position. The same object until one changes."""
-        if time.monotonic() - self._read_at < _FRESH_SECONDS:
+    async def at(self, revision: int) -> Sequence[StoredRoute]:
+        """Return the enabled routes by position, as of a revision or newer. Raises `StoreAway`.
+
+        The same object until one changes.
+        """
+        if self._revision >= revision:
             return self._rows
         async with self._lock, away_as_error():
-            if time.monotonic() - self._read_at >= _FRESH_SECONDS:
-                began = self._forgotten
-                mark = tuple(await self._database.fetchrow(_MARK) or ())
-                if mark == self._mark:
-                    if began == self._forgotten:
-                        self._read_at = time.monotonic()
-                    return self._rows
+            if self._revision < revision:
+                # Read before the routes: they are then at least as new.
+                current = await self._database.fetchval(REVISION)
                 rows = await self._database.fetch(
                     "select id, name, position, enabled, version, definition from routes "
                     "where enabled order by position, id"
@@ -60,12 +52,5 @@ class RouteTable:
                 fresh = tuple(StoredRoute(*row.values()) for row in rows)
                 if fresh != self._rows:
                     self._rows = fresh
-                self._mark = mark
-                if began == self._forgotten:
-                    self._read_at = time.monotonic()
+                self._revision = current
         return self._rows
-
-    def forget(self) -> None:
-        """Read again at the next question."""
-        self._read_at = float("-inf")
-        self._forgotten += 1

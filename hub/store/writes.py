@@ -26,15 +26,16 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMNS = "w.delivery_id, w.connection_id, w.target, w.action, w.words, w.at, w.hop, w.route from writes w"
 
 
-# What is about to be created has no name yet that its echo could be told by, so of these all are
-# returned whose outcome is not known: during an outage that may be many.
 _RECENT = f"""
 select w.* from unnest($2::text[]) as t (target) cross join lateral (
     select {_COLUMNS} where w.connection_id = $1 and w.target = t.target and w.at >= $3
       and w.day >= ($3 at time zone 'utc')::date
     order by w.at desc limit 50
 ) w
-union all
+"""  # noqa: S608 - a constant
+# What is about to be created has no name yet that its echo could be told by, so of these all are
+# returned whose outcome is not known: during an outage that may be many.
+_UNSURE = f"""
 select w.* from (
     select d.id from deliveries d
     where d.connection_id = $1 and d.uncertain and d.writes_to like 'new/%'
@@ -55,11 +56,15 @@ async def recent(
     Of the targets `new/<kind>` also all whose outcome is not known, at most 2,000.
     """
     rows = await session.fetch(_RECENT, connection_id, list(targets), since)
+    if new := [target for target in targets if target.startswith("new/")]:
+        rows += await session.fetch(_UNSURE, connection_id, new, since)
     return list({row["delivery_id"]: Write(**dict(row)) for row in rows}.values())
 
 
 async def written(session: Session, connection_id: int, refs: Sequence[str]) -> dict[str, Write]:
     """Return the write that made each thing (`kind/id`), for those the hub made."""
+    if not refs:
+        return {}
     rows = await session.fetch(
         f"select x.ref, y.* from written x cross join lateral (select {_COLUMNS} "  # noqa: S608
         "where w.delivery_id = x.delivery_id order by w.day desc limit 1) y "

@@ -52,7 +52,6 @@ async def _event(api: Api, services: Services, desk: dict[str, Any], **more: Any
     connection = await services.connections.by_name("desk")
     assert connection is not None
     await normalize_waiting(services.database, services.connections, connection)
-    services.routes.forget()
     await Router(services.database, services.connections, services.routes).route_waiting(connection)
     found: str = (await api("GET", "/events")).json()["items"][0]["id"]
     return found

@@ -67,7 +67,6 @@ class World:
         vault = self.hub.services.vault
         await make_own_connection(self.hub.database, key="key-hub", sealed=vault.seal({}))
         self.hub.vendor.made.clear()
-        self.hub.services.routes.forget()
         self.habits = habits
         self.routes = {}
         for n, habit in enumerate(habits):

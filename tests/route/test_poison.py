@@ -48,7 +48,6 @@ async def test_a_route_that_cannot_be_read_is_passed_over(hub: Hub) -> None:
     await hub.database.execute(
         "insert into routes (name, position, definition) values ('bad', 0, '{\"nonsense\": 1}')"
     )
-    hub.services.routes.forget()
     await hub.sender("desk")(id="1", type="ticket", ticket="t", title="x")
     await hub.quiet()
     assert len(hub.vendor.of("notes")) == 1
