@@ -208,6 +208,7 @@ async def running_hub(services: Services, redis_url: str) -> AsyncIterator[Hub]:
         services.queue,
         max_body=services.settings.max_body_bytes,
         max_waiting=services.settings.max_waiting,
+        watch=services.watch,
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     serving = asyncio.create_task(server.serve())

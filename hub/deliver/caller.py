@@ -367,6 +367,8 @@ def _authorize(
     if auth.kind == "standard_webhooks":
         # An unsigned receiver needs the id as well, to tell a repeat from a second message.
         headers["webhook-id"] = call.marker
+        if auth.value and (own := connection.secret(auth.value)):
+            headers[str(connection.config.get(auth.header) or "authorization").lower()] = own
         if not token:
             return
         now = datetime.now(UTC)

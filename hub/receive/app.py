@@ -26,6 +26,7 @@ from hub.sdk.integration import Context, Inbound, Receives
 from hub.store import webhooks
 from hub.store.connections import Connection, Connections, count_refused, note_webhooks
 from hub.store.pool import Database, StoreAway
+from hub.store.watch import Watch
 
 if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
@@ -70,8 +71,9 @@ class WebhookApp:
 
     def __init__(
         self, database: Database, connections: Connections, queue: Queue, *, max_body: int,
-        max_waiting: int,
+        max_waiting: int, watch: Watch,
     ) -> None:  # fmt: skip
+        self._watch = watch
         self._database = database
         self._connections = connections
         self._queue = queue
@@ -92,6 +94,7 @@ class WebhookApp:
             reply = _problem(problem)
         except StoreAway as error:
             self.counts["- store_away"] += 1
+            self._watch.refused(str(error))
             _log.warning("webhook refused, the sender retries: %s", error)
             reply = _problem(
                 Problem(

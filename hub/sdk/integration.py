@@ -79,7 +79,8 @@ class Auth(_Part, frozen=True, kw_only=True):
     `bearer` needs `token`; `basic` needs `username` and `password`; `header` needs `name` (the
     header itself) and `token`; `standard_webhooks` signs the body with the secret in `token` as
     the Standard Webhooks specification 1.0.0 says, with `Call.marker` as the `webhook-id`, and
-    sends unsigned when that config field is empty.
+    sends unsigned when that config field is empty; beside it, the secret in `value` is sent in the
+    header that the config field `header` names, for receivers that want a key of their own.
     """
 
     kind: Literal["none", "bearer", "basic", "header", "standard_webhooks"] = "none"
@@ -87,6 +88,8 @@ class Auth(_Part, frozen=True, kw_only=True):
     username: str = ""
     password: str = ""
     name: str = ""
+    header: str = ""
+    value: str = ""
 
 
 class RateLimit(_Part, frozen=True, kw_only=True):

@@ -30,8 +30,8 @@ _AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DiskFullError,
+    asyncpg.InsufficientResourcesError,  # the disk or memory is full, or too many are connected
+    asyncpg.PostgresSystemError,  # it cannot read or write its files
     asyncpg.ReadOnlySQLTransactionError,
 )
 

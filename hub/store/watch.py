@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from hub.store.lanes import BREAKER_FAILURES
-from hub.store.pool import Database, away_as_error
+from hub.store.pool import Database, StoreAway, away_as_error
 
 COUNT_TO = 100_000
 """Counting stops here: whoever sees as many needs no exact number."""
 _FRESH_SECONDS = 5.0
+_TROUBLE_SECONDS = 10.0
 # By the index on (connection, id) where waiting: the oldest is its first entry, and the count an
 # index-only scan that ends at the limit.
 _STAGE = """
@@ -52,6 +53,11 @@ from (select *, greatest(last_webhook_at, updated_at) as last_at from connection
 where expect_seconds is not null and state = 'active'
   and last_at < now() - make_interval(secs => expect_seconds)
 """
+# Reading goes on when the disk is full; only writing tells.
+_WRITE = """
+insert into meta (key, value) values ('written_at', now()::text)
+on conflict (key) do update set value = excluded.value
+"""
 _BACKLOG = "select count(*) from (select from webhooks where state = 'received' limit $1) t"
 
 
@@ -85,16 +91,26 @@ class Watch:
         self._lock = asyncio.Lock()
         self._read_at = float("-inf")
         self._found: dict[str, Any] = {}
+        self._trouble: tuple[float, str] = (float("-inf"), "")
+
+    def refused(self, reason: str) -> None:
+        """Say that something could not be stored just now."""
+        self._trouble = (time.monotonic(), reason)
 
     async def health(self) -> dict[str, Any]:
         """Return `{dead, failed, waiting: [Line], stopped: [{name, state, reason}]}`.
 
-        Raises `StoreAway`; that PostgreSQL answers is asked each time.
+        Raises `StoreAway` when PostgreSQL does not answer, cannot write, or refused something
+        within the last ten seconds; that it answers is asked each time.
         """
         async with self._lock, away_as_error():
+            at, reason = self._trouble
+            if time.monotonic() - at < _TROUBLE_SECONDS:
+                raise StoreAway(reason)
             if time.monotonic() - self._read_at < _FRESH_SECONDS:
                 await self._database.fetchval("select 1")
                 return self._found
+            await self._database.execute(_WRITE)
             ended = await self._database.fetchrow(_ENDED, COUNT_TO)
             stopped = await self._database.fetch(_FAILING, BREAKER_FAILURES)
             self._found = {

@@ -39,6 +39,7 @@ def create_app(services: Services) -> Litestar:
         services.queue,
         max_body=services.settings.max_body_bytes,
         max_waiting=services.settings.max_waiting,
+        watch=services.watch,
     )
 
     @asgi("/webhooks", is_mount=True, copy_scope=False, opt={"open": True})

@@ -138,6 +138,10 @@ def _sends(subject: Subject) -> Iterator[Fault]:
                 yield Fault("manifest.json sends.auth.username", "is no config field", "Name one")
         else:
             yield from _secret(subject, name, f"manifest.json sends.auth.{part}")
+    if auth.value:
+        yield from _secret(subject, auth.value, "manifest.json sends.auth.value")
+        if auth.header not in fields:
+            yield Fault("manifest.json sends.auth.header", "is no config field", "Name one")
     if auth.kind == "header" and not auth.name:
         yield Fault("manifest.json sends.auth.name", "is empty", "Name the header")
     for name, action in sends.actions.items():
