@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 import msgspec
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from hub.deliver.caller import Caller, Record
 from hub.deliver.schedule import next_wait
@@ -36,7 +37,14 @@ from hub.store.admin import set_account
 from hub.store.connections import Connection, Connections, park, pause
 from hub.store.graph import Thing
 from hub.store.lanes import Due, Ended, Taken
-from hub.store.pool import Database, Session, StoreAway, away_as_error, transaction
+from hub.store.pool import (
+    Collision,
+    Database,
+    Session,
+    StoreAway,
+    away_as_error,
+    transaction,
+)
 
 _log = logging.getLogger(__name__)
 _MOST_TRIES = 250
@@ -45,6 +53,11 @@ _ASK_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _LONGEST_PARK = 3600.0
 _NOTICE_SECONDS = 600.0
+# A transaction that PostgreSQL ended for a deadlock has done nothing; doing it again is right.
+_again = retry(
+    retry=retry_if_exception_type(Collision), stop=stop_after_attempt(4),
+    wait=wait_random(0, 0.05), reraise=True,
+)  # fmt: skip
 _NAMES = {
     Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
     AuthFailed: "auth_failed", Unknown: "unknown",
@@ -93,7 +106,7 @@ class Deliverer:
             while not self._stopping:
                 try:
                     taken = await self._take()
-                except StoreAway as error:
+                except (*Collision, StoreAway) as error:
                     _log.warning("deliveries wait for PostgreSQL: %s", error)
                     await asyncio.sleep(1)
                     continue
@@ -113,6 +126,7 @@ class Deliverer:
         """How many lanes are being worked on."""
         return len(self._lanes)
 
+    @_again
     async def _take(self) -> bool:
         """Take lanes and start on them; returns whether there may be more to take at once."""
         room = self._most - len(self._lanes)
@@ -123,10 +137,9 @@ class Deliverer:
         asked = asyncio.get_running_loop().time()
         # Their leases may have run out, over an absence of PostgreSQL or by a jump of its clock.
         mine = [(lane.connection_id, lane.lane) for lane in self._lanes.values()]
-        places = await self._room()
-        taken = await lanes.take(
+        taken, more = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
-            most_each=self._most_each, room=places, after=self._last_served,
+            most_each=self._most_each, room=await self._room(), after=self._last_served,
             but=mine,
         )  # fmt: skip
         if taken:
@@ -138,12 +151,7 @@ class Deliverer:
             task = asyncio.create_task(self._work(lane))
             self._lanes[task] = lane
             task.add_done_callback(self._done)
-        given = Counter(lane.connection_id for lane in taken)
-        share = math.ceil(room / max(1, len(given)))
-        return any(
-            count >= min(share, places.get(place, self._most_each))
-            for place, count in given.items()
-        )
+        return more
 
     async def _room(self) -> dict[int, int]:
         """Return how many more lanes the connections may give that have fewer than the most.
@@ -278,21 +286,26 @@ class Deliverer:
         return None if sends is None else sends.actions.get(name)
 
     async def _finish_batch(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> list[None]:
-        made = _made(batch)
-        if made or any(ended.state == "dead" for ended, _ in batch):
-            async with transaction(self._database) as session:
-                nodes = await _settle(session, batch, made)
-                finished = await lanes.finish(session, self._worker, nodes)
-                await self._tell_dead(session, [e for e in nodes if e.state == "dead"])
-        else:
-            async with away_as_error():
-                finished = await lanes.finish(self._database, self._worker, [e for e, _ in batch])
+        finished = await self._store(batch)
         await self._count(batch)
         if finished.due:
             self._poked.set()
         if finished.go_on:
             self.on_step_done(finished.go_on)
         return [None] * len(batch)
+
+    @_again
+    async def _store(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> lanes.Finished:
+        """Store what attempts came to, all or nothing."""
+        made = _made(batch)
+        if made or any(ended.state == "dead" for ended, _ in batch):
+            async with transaction(self._database) as session:
+                settled = await _settle(session, batch, made)
+                finished = await lanes.finish(session, self._worker, settled)
+                await self._tell_dead(session, [e for e in settled if e.state == "dead"])
+                return finished
+        async with away_as_error():
+            return await lanes.finish(self._database, self._worker, [e for e, _ in batch])
 
     async def _tell_dead(self, session: Session, dead: Sequence[Ended]) -> None:
         """Keep a notice for what died, one for each route and connection in ten minutes."""
@@ -375,16 +388,18 @@ class Deliverer:
             asked = loop.time()
             try:
                 async with asyncio.timeout_at(max(self._held_until, asked + self._lease / 4)):
-                    await lanes.renew(
-                        self._database, self._worker, self._lease, list(self._lanes.values())
-                    )
+                    await self._renew_leases()
                 self._held_until = asked + self._lease
-            except (StoreAway, TimeoutError) as error:
+            except (*Collision, StoreAway, TimeoutError) as error:
                 _log.warning("leases could not be renewed: %s", str(error) or "no answer")
             if loop.time() >= self._held_until and self._records:
                 _log.warning("leases ran out; %s calls are given up", len(self._records))
                 for record in self._records:
                     record.cut()
+
+    @_again
+    async def _renew_leases(self) -> None:
+        await lanes.renew(self._database, self._worker, self._lease, list(self._lanes.values()))
 
     async def _end(self) -> None:
         if self._lanes:

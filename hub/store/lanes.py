@@ -8,6 +8,8 @@ hand, so the cost of a commit is shared.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -150,7 +152,8 @@ with recursive places as (
     on conflict (delivery_id, day) do update set at = now(), words = excluded.words
 )
 select connection_id, lane, touched, id, day, event_id, route, action, inputs, audience, attempts, waits,
-    tries + 1 as tries, uncertain, maybe_duplicate, claim_id, report_id, now() as started_at
+    tries + 1 as tries, uncertain, maybe_duplicate, claim_id, report_id, now() as started_at,
+    (select count(*) from ready) as sharing
 from head order by id
 """
 _FINISH = """
@@ -244,18 +247,24 @@ update lanes set owner = null, lease_until = null, due_at = now() where owner = 
 async def take(
     database: Database, worker: str, *, lease_seconds: float, most: int, most_each: int,
     room: Mapping[int, int], after: int, but: Iterable[tuple[int, str]] = (),
-) -> list[Taken]:  # fmt: skip
+) -> tuple[list[Taken], bool]:  # fmt: skip
     """Take up to `most` lanes that are due, each with its head in flight. Raises `StoreAway`.
 
     A connection gives at most `most_each`, or its number in `room`; the circle of connections
-    begins after the number `after`. Lanes in `but` are left.
+    begins after the number `after`. Lanes in `but` are left. With them comes whether a connection
+    gave all that it might, so that more may wait there.
     """
     async with away_as_error():
         rows = await database.fetch(
             _TAKE, worker, lease_seconds, most, most_each, {str(k): v for k, v in room.items()},
             BREAKER_FAILURES, after, PROBE_SECONDS, [f"{place}/{lane}" for place, lane in but],
         )  # fmt: skip
-    return [_taken(dict(row)) for row in rows]
+    if not rows:
+        return [], False
+    share = math.ceil(most / rows[0]["sharing"])
+    given = Counter(row["connection_id"] for row in rows)
+    more = any(count >= min(share, room.get(place, most_each)) for place, count in given.items())
+    return [_taken(dict(row)) for row in rows], more
 
 
 class Finished(NamedTuple):
@@ -345,6 +354,7 @@ returning c.id, n.failures >= $4 and n.before < $4 as opened
 
 
 def _taken(row: dict[str, Any]) -> Taken:
+    del row["sharing"]
     place = {name: row.pop(name) for name in ("connection_id", "lane", "touched")}
     return Taken(**place, due=None if row["id"] is None else Due(**row))
 
