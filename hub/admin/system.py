@@ -185,6 +185,15 @@ def _integration(item: Available) -> dict[str, Any]:
     }
 
 
+def _mend_ended(found: dict[str, Any]) -> str:
+    if found["dead"]:
+        return "GET /dead-letters says why; `hub replay delivery --state dead` tries again"
+    for what, name in (("failed", "webhook"), ("failed_events", "event")):
+        if found[what]:
+            return f"GET /{name}s?state=failed says why; `hub replay {name} --state failed` tries again"
+    return ""
+
+
 def _flow_checks(found: dict[str, Any]) -> dict[str, Check]:
     old = [line for line in found["waiting"] if line.runs and line.oldest_seconds > STUCK_SECONDS]
     return {
@@ -197,11 +206,12 @@ def _flow_checks(found: dict[str, Any]) -> dict[str, Check]:
             items=msgspec.to_builtins(found["waiting"]),
         ),
         "dead_letters": Check(
-            status="degraded" if found["dead"] or found["failed"] else "ok",
-            detail=f"{found['dead']} dead deliveries, {found['failed']} failed webhooks",
-            mend="GET /dead-letters says why; `hub replay delivery --state dead` tries again"
-            if found["dead"]
-            else "",
+            status="degraded"
+            if found["dead"] or found["failed"] or found["failed_events"]
+            else "ok",
+            detail=f"{found['dead']} dead deliveries, {found['failed']} failed webhooks, "
+            f"{found['failed_events']} failed events",
+            mend=_mend_ended(found),
         ),
         "connections": Check(
             status="degraded" if found["stopped"] else "ok",

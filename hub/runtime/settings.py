@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     max_body_bytes: Annotated[
         int, Meta(ge=1024, description="Largest webhook taken in, in bytes")
-    ] = 5 * 1024 * 1024
+    ] = 8 * 1024 * 1024
     workers: Annotated[int, Meta(ge=1, le=64, description="Worker processes of `hub up`")] = 1
     concurrency: Annotated[
         int, Meta(ge=2, le=1024, description="Deliveries that one worker sends at the same time")

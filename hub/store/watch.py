@@ -45,7 +45,8 @@ order by name
 """
 _ENDED = """
 select (select count(*) from (select from deliveries where state = 'dead' limit $1) t) as dead,
-    (select count(*) from (select from webhooks where state = 'failed' limit $1) t) as failed
+    (select count(*) from (select from webhooks where state = 'failed' limit $1) t) as failed,
+    (select count(*) from (select from events where state = 'failed' limit $1) t) as failed_events
 """
 _SILENT = """
 select id, name, expect_seconds, last_at, extract(epoch from now() - last_at)::float8 as seconds
@@ -98,7 +99,7 @@ class Watch:
         self._trouble = (time.monotonic(), reason)
 
     async def health(self) -> dict[str, Any]:
-        """Return `{dead, failed, waiting: [Line], stopped: [{name, state, reason}]}`.
+        """Return `{dead, failed, failed_events, waiting: [Line], stopped: [{name, state, reason}]}`.
 
         Raises `StoreAway` when PostgreSQL does not answer, cannot write, or refused something
         within the last ten seconds; that it answers is asked each time.

@@ -64,7 +64,7 @@ async def test_bodies_in_memory_are_bounded(services: Services) -> None:
     [
         "nul \x00 inside",
         "lone \ud800 surrogate",
-        "x" * 5_000_000,
+        "x" * (5 * 1024 * 1024),
         "right \u202e to left",
         "\ufffe\uffff",
     ],

@@ -57,6 +57,7 @@ async def test_a_step_whose_connection_is_gone_fails_the_event_and_can_be_replay
     await hub.quiet()
     event = await hub.database.fetchrow("select state, reason from events")
     assert tuple(event or ()) == ("failed", "route r, steps.s: there is no connection 'work'")
+    assert (await hub.services.watch.health())["failed_events"] == 1
     await hub.connection("work")
     assert await replay(hub.database, "event", filters={"state": "failed"}) == 1
     await hub.services.wake()

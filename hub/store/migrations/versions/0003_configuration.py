@@ -1,7 +1,10 @@
-"""One number that rises with every change of connections and routes.
+"""One number that rises with every change of connections and routes; failed events are found.
 
 Routing reads it together with its events, and reads the configuration again when it has risen: a
 route is met by every event that comes after it was saved, whichever process saved it.
+
+The index holds up writing for the time it takes to read the events once; senders are answered 503
+for longer than a minute of it, and send again.
 """
 
 from alembic import op
@@ -37,6 +40,7 @@ STATEMENTS = (
         name, integration, key, config, secrets, account, dedicated_account, state on connections
     for each statement execute function configuration_changed()
     """,
+    "create index events_failed on events (id) where state = 'failed'",
 )
 
 
