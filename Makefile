@@ -15,7 +15,7 @@ run: $(VENV)/runtime.stamp  ## Set everything up, start the hub, play the demo
 
 test: $(VENV)/dev.stamp  ## Set everything up and run all tests
 	@sh tests/browser.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## Check style and form
 	$(BIN)/ruff check .

@@ -17,11 +17,12 @@ import psutil
 from bench.endtoend import endtoend, latency
 from bench.growth import growth
 from bench.ingest import ingest, server
-from bench.scaleout import scaleout
+from bench.scaleout import oneline, scaleout
 from bench.soak import soak
 
 MEASURES = {
-    item.__name__: item for item in (ingest, server, endtoend, latency, growth, scaleout, soak)
+    item.__name__: item
+    for item in (ingest, server, endtoend, latency, growth, scaleout, oneline, soak)
 }
 _RESULTS = Path(__file__).with_name("results.md")
 _HEAD = "# Measured"

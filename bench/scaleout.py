@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import time
 
 import uvloop
 
@@ -15,6 +16,7 @@ _TAKES = 0.1
 _LANES = 300
 _EACH = 8
 _CONCURRENCY = 32
+_LINE = 5000
 
 
 def scaleout(runs: int, _: float) -> list[str]:
@@ -43,6 +45,36 @@ def scaleout(runs: int, _: float) -> list[str]:
         "connection, so that the vendor and not this machine's two cores is the limit."), "",
         *table("workers | deliveries /s | of one worker's", rows),
         f"Deliveries out of their lane's order: **{broken}**.", "", drawn, "",
+    ]  # fmt: skip
+
+
+def oneline(runs: int, _: float) -> list[str]:
+    """Normalize and route what one connection took in: in order, so by one process at a time."""
+    rates = []
+    with rig.hub(workers=0) as hub:
+        path = hub.jira()
+        hub.out()
+        hub.api("POST", "/connections/sink/pause", {"reason": "only routing is measured"})
+        for _run in range(runs):
+            base = hub.take(_LINE)
+            uvloop.run(flood(hub.port, [request(path, base + n) for n in range(_LINE)]))
+            hub.start("worker")
+            while hub.sql("select count(*) from webhooks where state = 'received'") or hub.sql(
+                "select count(*) from events where state = 'waiting'"
+            ):
+                time.sleep(0.1)
+            hub.stop("worker")
+            rates.append(
+                float(hub.sql(
+                    "select count(*) / extract(epoch from max(routed_at) - min(routed_at)) from "
+                    f"(select routed_at from events order by id desc limit {_LINE}) e"
+                ))
+            )  # fmt: skip
+    return [
+        "## One connection", "",
+        (f"{_LINE:,} webhooks of one connection that wait, normalized and routed in their order by one "
+        f"worker that sends nothing meanwhile: {spread(rates, 0)} a second. More workers do not help one "
+        "connection; they help many."), "",
     ]  # fmt: skip
 
 
