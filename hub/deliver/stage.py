@@ -10,6 +10,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
@@ -64,6 +65,15 @@ _NAMES = {
 }  # fmt: skip
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A lane at work. `until`, by this process's own clock, its lease surely holds."""
+
+    lane: Taken
+    until: float
+    record: Record | None = None
+
+
 class Deliverer:
     """Works on lanes until stopped. Several may run, in one process or many.
 
@@ -88,11 +98,9 @@ class Deliverer:
         self._poked = asyncio.Event()
         self._asked: dict[int, float] = {}
         self._busy: Counter[int] = Counter()
-        self._lanes: dict[asyncio.Task[None], Taken] = {}
-        self._records: set[Record] = set()
+        self._lanes: dict[asyncio.Task[None], _Held] = {}
         self._last_served = 0
         self._slow: tuple[Sequence[Connection], dict[int, int]] = ((), {})
-        self._held_until = 0.0
         self._stopping = False
 
     def poke(self) -> None:
@@ -136,20 +144,20 @@ class Deliverer:
         self._poked.clear()
         asked = asyncio.get_running_loop().time()
         # Their leases may have run out, over an absence of PostgreSQL or by a jump of its clock.
-        mine = [(lane.connection_id, lane.lane) for lane in self._lanes.values()]
+        mine = [(held.lane.connection_id, held.lane.lane) for held in self._lanes.values()]
         taken, more = await lanes.take(
             self._database, self._worker, lease_seconds=self._lease, most=room,
             most_each=self._most_each, room=await self._room(), after=self._last_served,
             but=mine,
         )  # fmt: skip
         if taken:
-            # A lease counts from before it was asked for, so that it never ends later here.
-            self._held_until = max(self._held_until, asked + self._lease)
             self._last_served = taken[-1].connection_id
         for lane in taken:
             self._busy[lane.connection_id] += 1
-            task = asyncio.create_task(self._work(lane))
-            self._lanes[task] = lane
+            # A lease counts from before it was asked for, so that it never ends later here.
+            held = _Held(lane, asked + self._lease)
+            task = asyncio.create_task(self._work(held))
+            self._lanes[task] = held
             task.add_done_callback(self._done)
         return more
 
@@ -184,7 +192,7 @@ class Deliverer:
             await asyncio.wait_for(self._poked.wait(), _IDLE_SECONDS)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        lane = self._lanes.pop(task)
+        lane = self._lanes.pop(task).lane
         place = lane.connection_id
         # More may wait for the place that is free now; a lane's own next one is told when it ends.
         if len(self._lanes) + 1 >= self._most or self._busy[place] >= self._slow[1].get(
@@ -199,10 +207,16 @@ class Deliverer:
             _log.log(level, "lane %s of cn_%s was left: %s", lane.lane, lane.connection_id, error,
                      exc_info=None if isinstance(error, StoreAway) else error)  # fmt: skip
 
-    async def _work(self, lane: Taken) -> None:
+    async def _work(self, held: _Held) -> None:
         """Make one attempt for the head of a lane, and give the lane back."""
+        lane = held.lane
         connection = await self._connections.by_id(lane.connection_id)
-        if lane.due is None or connection is None or not connection.runs or not self._may_send():
+        if (
+            lane.due is None
+            or connection is None
+            or not connection.runs
+            or not self._may_send(held)
+        ):
             await self._finish.submit((_not_sent(lane), None))
             return
         due = lane.due
@@ -220,28 +234,41 @@ class Deliverer:
             inputs=due.inputs, config=connection.config, account=connection.account,
             marker=f"hub-{self._instance}-{due.id}", now=datetime.now(UTC),
         )  # fmt: skip
-        record = Record(may_send=self._may_send)
-        self._records.add(record)
+        record = held.record = Record(may_send=lambda: self._may_send(held))
+        lapsing = asyncio.get_running_loop().call_at(held.until, self._lapse, held)
         try:
             outcome = await self._caller.act(
                 connection, due.action, call, record, find_first=due.uncertain
             )
         finally:
-            self._records.discard(record)
+            held.record = None
+            lapsing.cancel()
         if record.withheld:
             await self._finish.submit((_not_sent(lane), None))
             return
         await self._apply(connection, outcome, record)
         await self._finish.submit((_read(outcome, record, lane, due, action), outcome))
 
-    def _may_send(self) -> bool:
-        """Whether the leases hold for a while yet.
+    def _may_send(self, held: _Held) -> bool:
+        """Whether a lane's lease holds for a while yet.
 
         A process that was frozen must not send late, and what is sent must have had its effect
-        before another worker may look for it.
+        before another worker may look for it: half a lease is left for that. Renewing each quarter
+        keeps more, as long as PostgreSQL answers.
         """
-        left = self._held_until - asyncio.get_running_loop().time()
-        return not self._stopping and left > self._lease / 4
+        left = held.until - asyncio.get_running_loop().time()
+        return not self._stopping and left > self._lease / 2
+
+    def _lapse(self, held: _Held) -> None:
+        """Give a call up when the lease of its lane ends: another worker may be at it next."""
+        loop = asyncio.get_running_loop()
+        if held.record is None:
+            return
+        if loop.time() < held.until:
+            loop.call_at(held.until, self._lapse, held)
+            return
+        _log.warning("the lease of lane %s ran out; its call is given up", held.lane.lane)
+        held.record.cut()
 
     async def _known(self, connection: Connection) -> Connection:
         """Return the connection with its account, asked for now if nobody has tested it yet.
@@ -383,23 +410,20 @@ class Deliverer:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._lease / 4)
-            if not self._lanes:
+            asked, working = loop.time(), list(self._lanes.values())
+            if not working:
                 continue
-            asked = loop.time()
             try:
-                async with asyncio.timeout_at(max(self._held_until, asked + self._lease / 4)):
-                    await self._renew_leases()
-                self._held_until = asked + self._lease
-            except (*Collision, StoreAway, TimeoutError) as error:
+                async with asyncio.timeout(self._lease / 2):
+                    kept = await lanes.renew(
+                        self._database, self._worker, self._lease, [held.lane for held in working]
+                    )
+            except (StoreAway, TimeoutError) as error:
                 _log.warning("leases could not be renewed: %s", str(error) or "no answer")
-            if loop.time() >= self._held_until and self._records:
-                _log.warning("leases ran out; %s calls are given up", len(self._records))
-                for record in self._records:
-                    record.cut()
-
-    @_again
-    async def _renew_leases(self) -> None:
-        await lanes.renew(self._database, self._worker, self._lease, list(self._lanes.values()))
+                continue
+            for held in working:
+                if (held.lane.connection_id, held.lane.lane) in kept:
+                    held.until = asked + self._lease
 
     async def _end(self) -> None:
         if self._lanes:

@@ -234,10 +234,18 @@ where d.state in ('pending', 'in_flight') and not exists (
     select from lanes l where l.connection_id = d.connection_id and l.lane = d.lane)
 group by 1, 2 limit 1000 on conflict do nothing
 """
+# One that is locked is being given back or added to: it is passed over, and renewed the next time.
+# Waiting for one would let the leases of all the others run out.
 _RENEW = """
-update lanes l set lease_until = now() + make_interval(secs => $2)
-from unnest($3::bigint[], $4::text[]) as t (connection_id, lane)
-where l.connection_id = t.connection_id and l.lane = t.lane and l.owner = $1
+with mine as (
+    select l.connection_id, l.lane from lanes l
+    join unnest($3::bigint[], $4::text[]) as t (connection_id, lane)
+      on l.connection_id = t.connection_id and l.lane = t.lane
+    where l.owner = $1 for update of l skip locked
+)
+update lanes l set lease_until = now() + make_interval(secs => $2) from mine
+where l.connection_id = mine.connection_id and l.lane = mine.lane
+returning l.connection_id, l.lane
 """
 _BACK = """
 update lanes set owner = null, lease_until = null, due_at = now() where owner = $1
@@ -308,11 +316,15 @@ async def open_strays(database: Database) -> None:
 
 async def renew(
     database: Database, worker: str, lease_seconds: float, held: Sequence[Taken]
-) -> None:
-    """Keep the leases of the lanes that a worker is at work on; what it left behind runs out."""
+) -> set[tuple[int, str]]:
+    """Keep the leases of the lanes that a worker is at work on; what it left behind runs out.
+
+    Returns those that were kept, as (connection, lane). Raises `StoreAway`.
+    """
     places = [x.connection_id for x in held], [x.lane for x in held]
     async with away_as_error():
-        await database.execute(_RENEW, worker, lease_seconds, *places)
+        rows = await database.fetch(_RENEW, worker, lease_seconds, *places)
+    return {(row["connection_id"], row["lane"]) for row in rows}
 
 
 async def give_back(database: Database, worker: str) -> None:

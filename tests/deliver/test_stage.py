@@ -302,6 +302,33 @@ async def test_a_call_is_given_up_when_its_lease_cannot_be_renewed(hub: Hub) -> 
     assert len(hub.vendor.of("issues")) == 1
 
 
+async def test_taking_other_lanes_does_not_keep_the_lease_of_one(hub: Hub) -> None:
+    await _one_step(hub)
+    ended = asyncio.Event()
+
+    async def hang(request: web.Request, make: Make) -> web.Response:
+        make()
+        while request.transport is not None and not request.transport.is_closing():
+            await asyncio.sleep(0.05)
+        ended.set()
+        return web.Response()
+
+    hub.vendor.faults.append(hang)
+    await _send(hub, 1, "first")
+    await until(lambda: _made(hub))
+    async with hub.database.acquire() as session, session.transaction():
+        # This one lane cannot be renewed; others come and go all the while.
+        await session.execute("select from lanes where lane = 'ticket/first' for update")
+        for number in range(2, 40):
+            if ended.is_set():
+                break
+            await _send(hub, number, f"other-{number}")
+            await asyncio.sleep(0.2)
+    assert ended.is_set(), "the call went on after its lease had ended"
+    await _state(hub, "delivered", 1)
+    await hub.quiet()
+
+
 async def test_what_was_left_is_not_kept_by_the_leases_of_what_is_at_work(hub: Hub) -> None:
     """A lane whose end could not be stored runs out although its worker is busy and lives."""
     await _one_step(hub)
