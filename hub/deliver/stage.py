@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 import msgspec
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from hub.deliver.caller import Caller, Record
 from hub.deliver.schedule import next_wait
@@ -43,6 +42,7 @@ from hub.store.pool import (
     Database,
     Session,
     StoreAway,
+    again,
     away_as_error,
     transaction,
 )
@@ -54,11 +54,6 @@ _ASK_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _LONGEST_PARK = 3600.0
 _NOTICE_SECONDS = 600.0
-# A transaction that PostgreSQL ended for a deadlock has done nothing; doing it again is right.
-_again = retry(
-    retry=retry_if_exception_type(Collision), stop=stop_after_attempt(4),
-    wait=wait_random(0, 0.05), reraise=True,
-)  # fmt: skip
 _NAMES = {
     Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
     AuthFailed: "auth_failed", Unknown: "unknown",
@@ -113,7 +108,7 @@ class Deliverer:
         try:
             while not self._stopping:
                 try:
-                    taken = await self._take()
+                    taken = await again(self._take)
                 except (*Collision, StoreAway) as error:
                     _log.warning("deliveries wait for PostgreSQL: %s", error)
                     await asyncio.sleep(1)
@@ -134,7 +129,6 @@ class Deliverer:
         """How many lanes are being worked on."""
         return len(self._lanes)
 
-    @_again
     async def _take(self) -> bool:
         """Take lanes and start on them; returns whether there may be more to take at once."""
         room = self._most - len(self._lanes)
@@ -313,7 +307,7 @@ class Deliverer:
         return None if sends is None else sends.actions.get(name)
 
     async def _finish_batch(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> list[None]:
-        finished = await self._store(batch)
+        finished = await again(lambda: self._store(batch))
         await self._count(batch)
         if finished.due:
             self._poked.set()
@@ -321,7 +315,6 @@ class Deliverer:
             self.on_step_done(finished.go_on)
         return [None] * len(batch)
 
-    @_again
     async def _store(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> lanes.Finished:
         """Store what attempts came to, all or nothing."""
         made = _made(batch)

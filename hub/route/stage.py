@@ -18,11 +18,11 @@ from hub.store import deliveries, events, graph
 from hub.store.connections import Connection, Connections
 from hub.store.events import Routed
 from hub.store.locks import STAGES, holding
-from hub.store.pool import Collision, Database, Session, StoreAway, transaction
+from hub.store.pool import Collision, Database, Session, StoreAway, again, transaction
 from hub.store.routes import RouteTable, StoredRoute
 
 _log = logging.getLogger(__name__)
-_TRIES = 3
+_DECIDED = (*Collision, deliveries.OnceTaken)
 _READINGS = (False, False, True)
 """How often the configuration is read again when it changes all the while; then it is new enough."""
 
@@ -48,7 +48,8 @@ class Router:
         if not connection.runs:
             return 0
         try:
-            return await self._route_again(connection, limit)
+            # Another connection's events may decide the same thing at the same moment.
+            return await again(lambda: self._route(connection, limit), on=_DECIDED)
         except StoreAway:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one by one from here
@@ -70,16 +71,6 @@ class Router:
                     [Routed(event_id=batch[0].id, day=batch[0].day, state="failed", reason=reason)],
                 )
         return len(batch)
-
-    async def _route_again(self, connection: Connection, limit: int) -> int:
-        for tried in range(1, _TRIES + 1):
-            try:
-                return await self._route(connection, limit)
-            except (*Collision, deliveries.OnceTaken):
-                # Another connection's events decided the same thing at the same moment.
-                if tried == _TRIES:
-                    raise
-        return 0
 
     async def resume(self, *, limit: int = 100, after: Sequence[int] | None = None) -> int:
         """Let steps go on whose earlier step has ended; returns how many. Raises `StoreAway`.

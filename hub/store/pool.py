@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -21,6 +21,9 @@ else:
     Database = Session = Any
 
 Row: TypeAlias = asyncpg.Record
+_T = TypeVar("_T")
+_TRIES = 4
+_PAUSE_SECONDS = 0.01
 
 _AWAY = (
     OSError,
@@ -89,6 +92,21 @@ async def away_as_error() -> AsyncIterator[None]:
         yield
     except _AWAY as error:
         raise StoreAway(str(error) or type(error).__name__) from error
+
+
+async def again(
+    work: Callable[[], Awaitable[_T]], *, on: tuple[type[Exception], ...] = Collision
+) -> _T:
+    """Do what is one transaction; do it again when PostgreSQL ended it for a collision.
+
+    It has then done nothing. After the fourth time the collision is raised.
+    """
+    for tried in range(1, _TRIES):
+        try:
+            return await work()
+        except on:
+            await asyncio.sleep(_PAUSE_SECONDS * tried)
+    return await work()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hub.store import partitions
-from hub.store.pool import Database, NoPeriod, Session, away_as_error
+from hub.store.pool import Database, NoPeriod, Session, again, away_as_error
 
 _SOME_DAYS = 90
 
@@ -135,19 +135,21 @@ async def keep(database: Database, batch: Sequence[NewWebhook]) -> list[int | No
     )
     async with away_as_error():
         # One statement is its own transaction; counting what came twice may be lost with a crash.
+        # Two web processes that take twins in, in another order, wait for each other.
         try:
-            rows = await database.fetch(_KEEP, *columns)
+            rows = await again(lambda: database.fetch(_KEEP, *columns))
         except NoPeriod:
             # The clock has jumped, or nothing ran for long: today has no period yet.
             await partitions.ensure(database, retention_days=_SOME_DAYS)
-            rows = await database.fetch(_KEEP, *columns)
+            rows = await again(lambda: database.fetch(_KEEP, *columns))
         ids = {(row["connection_id"], row["dedupe_key"]): row["id"] for row in rows}
         for key in first:
             if key not in ids:
                 repeats[key] = repeats.get(key, 0) + 1
         if repeats:
             connections, keys = zip(*repeats, strict=True)
-            await database.execute(_COUNT_DUPLICATES, connections, keys, list(repeats.values()))
+            counts = list(repeats.values())
+            await again(lambda: database.execute(_COUNT_DUPLICATES, connections, keys, counts))
     return [ids.pop((item.connection_id, item.dedupe_key), None) for item in batch]
 
 
