@@ -78,6 +78,8 @@ class Pump:
                 rounds += 1
             except StoreAway as error:
                 _log.warning("the sweeper waits for PostgreSQL: %s", error)
+            except Exception:  # noqa: BLE001 - logged; without the sweeper a worker is half a worker
+                _log.exception("the sweeper failed; it goes on")
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hub.sdk import json
-from hub.store.pool import Database, Session, away_as_error
+from hub.store.pool import Database, Session, again, away_as_error
 
 BREAKER_FAILURES = 5
 """Failures of a connection in a row after which it is left alone for a while."""
@@ -232,7 +232,7 @@ insert into lanes (connection_id, lane, day)
 select d.connection_id, d.lane, min(d.day) from deliveries d
 where d.state in ('pending', 'in_flight') and not exists (
     select from lanes l where l.connection_id = d.connection_id and l.lane = d.lane)
-group by 1, 2 limit 1000 on conflict do nothing
+group by 1, 2 order by 1, 2 limit 1000 on conflict do nothing
 """
 # One that is locked is being given back or added to: it is passed over, and renewed the next time.
 # Waiting for one would let the leases of all the others run out.
@@ -311,7 +311,7 @@ async def finish(session: Session | Database, worker: str, batch: Sequence[Ended
 async def open_strays(database: Database) -> None:
     """Open a lane for every waiting delivery that has none (a net; there should be none)."""
     async with away_as_error():
-        await database.execute(_STRAYS)
+        await again(lambda: database.execute(_STRAYS))
 
 
 async def renew(

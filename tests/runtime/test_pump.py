@@ -1,0 +1,45 @@
+"""The sweeper goes on, whatever one of its looks meets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from hub.runtime import pump
+from hub.runtime.services import Services
+from tests.support import Hub, running_hub, until
+
+
+@pytest.fixture
+async def hub(services: Services, redis_url: str) -> AsyncIterator[Hub]:
+    async with running_hub(services, redis_url) as running:
+        yield running
+
+
+async def test_a_failing_look_ends_neither_the_sweeper_nor_the_worker(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, looks = pump.find_waiting, 0
+
+    async def fails_at_first(database: Any) -> list[int]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise asyncpg.DeadlockDetectedError
+        return await find(database)
+
+    await hub.stop_worker()
+    monkeypatch.setattr(pump, "find_waiting", fails_at_first)
+    await hub.connection("desk")
+    await hub.sender("desk")(id="1", type="ticket", ticket="t", title="x")
+    await hub.start_worker()
+
+    async def swept() -> bool:
+        return looks > 1
+
+    await until(swept)
+    await hub.quiet()
+    assert await hub.database.fetchval("select state from webhooks") == "processed"
