@@ -19,6 +19,9 @@ from hub.store.webhooks import find_waiting
 
 _log = logging.getLogger(__name__)
 _BATCH = 100
+_AT_ONCE = 5
+"""Connections whose batches are worked on at the same time: half of the pool of ten, so that a
+thousand busy ones leave the deliverer its share and none waits for a session in vain."""
 _SWEEP_SECONDS = 1.0
 _RESUME_SWEEPS = 5
 _STRAY_SWEEPS = 30
@@ -36,6 +39,7 @@ class Pump:
         self._router = Router(services.database, services.connections, services.routes)
         self._deliverer = deliverer
         self._again: dict[int, bool] = {}
+        self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._resuming = False
         self._resume_all = False
@@ -108,10 +112,11 @@ class Pump:
     async def _run(self, connection: Connection) -> None:
         services = self._services
         while True:
-            taken = await normalize_waiting(
-                services.database, services.connections, connection, limit=_BATCH
-            )
-            routed = await self._router.route_waiting(connection, limit=_BATCH)
+            async with self._room:
+                taken = await normalize_waiting(
+                    services.database, services.connections, connection, limit=_BATCH
+                )
+                routed = await self._router.route_waiting(connection, limit=_BATCH)
             if routed:
                 self._deliverer.poke()
             if taken < _BATCH and routed < _BATCH:
