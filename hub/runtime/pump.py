@@ -22,6 +22,7 @@ _BATCH = 100
 _AT_ONCE = 5
 """Connections whose batches are worked on at the same time: half of the pool of ten, so that a
 thousand busy ones leave the deliverer its share and none waits for a session in vain."""
+_WAIT_SECONDS = 30.0
 _SWEEP_SECONDS = 1.0
 _RESUME_SWEEPS = 5
 _STRAY_SWEEPS = 30
@@ -48,13 +49,19 @@ class Pump:
     async def advance(self, connection_ids: Iterable[int]) -> None:
         """Work until these connections have nothing waiting, or somebody else is at it.
 
-        `EVERYTHING` among them lets steps and deliveries be looked at as well.
+        `EVERYTHING` among them lets steps and deliveries be looked at as well. What takes longer
+        than half a minute, because more comes all the while, goes on after this has returned: the
+        job that brought the wake-up has a time limit, and its end must cut no batch.
         """
         wanted = set(connection_ids)
         if EVERYTHING in wanted:
             self.resume()
             self._deliverer.poke()
-        await asyncio.gather(*(self._advance(number) for number in wanted - {EVERYTHING}))
+        working = [asyncio.create_task(self._advance(number)) for number in wanted - {EVERYTHING}]
+        for task in working:
+            self._keep(task)
+        if working:
+            await asyncio.wait(working, timeout=_WAIT_SECONDS)
 
     def resume(self, after: Sequence[int] | None = None) -> None:
         """Let steps go on that waited for these deliveries, or for any."""
@@ -138,6 +145,8 @@ class Pump:
             self._resuming = False
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -43,3 +45,27 @@ async def test_a_failing_look_ends_neither_the_sweeper_nor_the_worker(
     await until(swept)
     await hub.quiet()
     assert await hub.database.fetchval("select state from webhooks") == "processed"
+
+
+async def test_work_goes_on_when_the_job_that_woke_it_has_ended(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hub.stop_worker()
+    connection = await hub.connection("desk")
+    await hub.sender("desk")(id="1", type="ticket", ticket="t", title="x")
+    go, normalize = asyncio.Event(), pump.normalize_waiting
+
+    async def slow(*args: Any, **options: Any) -> int:
+        await go.wait()
+        return await normalize(*args, **options)
+
+    monkeypatch.setattr(pump, "normalize_waiting", slow)
+    monkeypatch.setattr(pump, "_WAIT_SECONDS", 0.05)
+    deliverer: Any = SimpleNamespace(poke=lambda: None)
+    working = pump.Pump(hub.services, deliverer)
+    await working.advance([connection])
+    assert await hub.database.fetchval("select state from webhooks") == "received"
+    go.set()
+    await working.close()
+    assert await hub.database.fetchval("select state from webhooks") == "processed"
+    assert await hub.database.fetchval("select state from events") == "unmatched"
