@@ -121,7 +121,7 @@ class Hub:
     def out(self, **inputs: str) -> None:
         """Make the one route of the measurements: a status change becomes one POST to the sink."""
         url = f"http://127.0.0.1:{self.sink_port}"
-        config = {"url": url, "signature": {"scheme": "none"}}
+        config = {"url": url, "signature": {"scheme": "none"}, "outgoing_rate": 100_000}
         self.api(
             "POST", "/connections", {"name": "sink", "integration": "webhook", "config": config}
         )

@@ -159,7 +159,7 @@ async def _worker(settings: Settings) -> None:
     database_url = _needed(settings.database_url, "HUB_DATABASE_URL")
     redis_url = _needed(settings.redis_url, "HUB_REDIS_URL")
     async with open_services(
-        settings, database_url=database_url, redis_url=redis_url, name="hub-worker"
+        settings, database_url=database_url, redis_url=redis_url, name="hub-worker", by_index=True
     ) as services:
         _settle_memory()
         await run_worker(services, redis_url)

@@ -200,7 +200,9 @@ class Caller:
         _authorize(headers, sends, connection, call, content or b"")
         if self._limits is not None:
             limit = sends.rate_limit
-            await self._limits.pace(connection.id, requests=limit.requests, seconds=limit.seconds)
+            await self._limits.pace(
+                connection.id, requests=limit.of(connection.config), seconds=limit.seconds
+            )
         if record.may_send is not None and not record.may_send():
             record.withheld = not record.wrote
             raise _Ended(

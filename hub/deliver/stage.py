@@ -175,7 +175,8 @@ class Deliverer:
             available = self._connections.registry.get(connection.integration)
             sends = None if available is None else available.manifest.sends
             if sends is not None:
-                rate = sends.rate_limit.requests / sends.rate_limit.seconds
+                limit = sends.rate_limit
+                rate = limit.of(connection.config) / limit.seconds
                 most = min(self._most_each, max(1, math.ceil(rate)))
                 if most < self._most_each:
                     slow[connection.id] = most

@@ -43,12 +43,15 @@ class Services:
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, database_url: str, redis_url: str, name: str, most: int = 10,
-    registry: Registry | None = None,
+    registry: Registry | None = None, by_index: bool = False,
 ) -> AsyncIterator[Services]:  # fmt: skip
-    """Open everything; close it when the block ends. Raises `StoreAway` and `VaultError`."""
+    """Open everything; close it when the block ends. Workers set `by_index` (`open_pool`).
+
+    Raises `StoreAway` and `VaultError`.
+    """
     registry = registry or discover().checked()
     vault = Vault(settings.keys())
-    database = await open_pool(database_url, most=most, name=name)
+    database = await open_pool(database_url, most=most, name=name, by_index=by_index)
     queue = Queue(redis_url)
     limits = Limits(redis_url)
     caller = Caller(registry, allow_private=settings.allow_private_hosts, limits=limits)

@@ -97,6 +97,19 @@ class RateLimit(_Part, frozen=True, kw_only=True):
 
     requests: Annotated[int, Meta(ge=1)] = 50
     seconds: Annotated[float, Meta(gt=0)] = 1.0
+    setting: Annotated[
+        str,
+        Meta(
+            description=(
+                "The integer config field that says another number of requests, where it depends "
+                "on the customer's plan or server; empty if none"
+            )
+        ),
+    ] = ""
+
+    def of(self, config: Mapping[str, Any]) -> int:
+        """Return the requests for a connection with this config."""
+        return int(config.get(self.setting) or self.requests)
 
 
 class Target(_Part, frozen=True, kw_only=True):

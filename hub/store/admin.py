@@ -150,7 +150,7 @@ async def counters(session: Session, connection_id: int) -> dict[str, Any]:
         "select (select last_webhook_at from connections where id = $1) as last_webhook_at, "
         "(select count(*) from (select from seen where connection_id = $1 limit $2) t) as webhooks, "
         "(select count(*) from (select from deliveries where connection_id = $1 "
-        "and state in ('pending', 'in_flight') limit $2) t) as waiting, "
+        "and state in ('pending', 'in_flight') and id > 0 limit $2) t) as waiting, "
         "(select count(*) from (select from deliveries where connection_id = $1 and state = 'dead' "
         "limit $2) t) as dead",
         connection_id,

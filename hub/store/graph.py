@@ -80,7 +80,7 @@ _ADOPT = """
 update nodes set external_id = t.external_id
 from unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) as t (connection_id, kind, external_id, key)
 where nodes.connection_id = t.connection_id and nodes.kind = t.kind and nodes.key = t.key
-  and nodes.external_id = '' and t.key <> '' and not exists (
+  and nodes.external_id = '' and nodes.key <> '' and not exists (
     select from nodes o where o.connection_id = t.connection_id and o.kind = t.kind
       and o.external_id = t.external_id)
 """
@@ -184,7 +184,8 @@ async def save(session: Session, things: Iterable[Thing]) -> dict[tuple[int, str
         kinds = [t.kind for t in with_id]
         names = [t.external_id for t in with_id]
         keys = [t.key for t in with_id]
-        await session.execute(_ADOPT, ids, kinds, names, keys)
+        if any(_is_keyed(found.get((t.connection_id, t.kind, t.key))) for t in with_id):
+            await session.execute(_ADOPT, ids, kinds, names, keys)
         saved = await session.fetch(
             _SAVE, ids, kinds, names, keys, [t.url for t in with_id],
             [t.title for t in with_id], [t.customer for t in with_id],
@@ -324,6 +325,11 @@ def _merge(old: Thing | None, new: Thing) -> Thing:
         title=new.title or old.title,
         customer=new.customer or old.customer,
     )
+
+
+def _is_keyed(node: Node | None) -> bool:
+    """Whether a thing is known by its key alone."""
+    return node is not None and not node.external_id
 
 
 def _known(node: Node | None, thing: Thing) -> bool:

@@ -12,7 +12,7 @@ from jsonschema.exceptions import SchemaError
 
 from hub.sdk.contract.subject import Fault, Subject
 from hub.sdk.events import DATA_TYPES
-from hub.sdk.integration import ActionManifest, Mention
+from hub.sdk.integration import ActionManifest, Auth, Mention
 
 _AUTH_NEEDS = {
     "none": (),
@@ -130,7 +130,17 @@ def _sends(subject: Subject) -> Iterator[Fault]:
                     f"names {{{name}}}, which is no field of the config",
                     "Name one",
                 )
-    auth = sends.auth
+    yield from _auth(subject, sends.auth, fields)
+    setting = sends.rate_limit.setting
+    if setting and fields.get(setting, {}).get("type") != "integer":
+        yield Fault(
+            "manifest.json sends.rate_limit.setting", "is no integer config field", "Name one"
+        )
+    for name, action in sends.actions.items():
+        yield from _action(action, f"manifest.json sends.actions.{name}")
+
+
+def _auth(subject: Subject, auth: Auth, fields: Mapping[str, Any]) -> Iterator[Fault]:
     for part in _AUTH_NEEDS[auth.kind]:
         name = str(getattr(auth, part))
         if part == "username":
@@ -144,8 +154,6 @@ def _sends(subject: Subject) -> Iterator[Fault]:
             yield Fault("manifest.json sends.auth.header", "is no config field", "Name one")
     if auth.kind == "header" and not auth.name:
         yield Fault("manifest.json sends.auth.name", "is empty", "Name the header")
-    for name, action in sends.actions.items():
-        yield from _action(action, f"manifest.json sends.actions.{name}")
 
 
 def _action(action: ActionManifest, place: str) -> Iterator[Fault]:
