@@ -230,7 +230,7 @@ where l.connection_id = t.connection_id and l.lane = t.lane and l.owner = $1
 _STRAYS = """
 insert into lanes (connection_id, lane, day)
 select d.connection_id, d.lane, min(d.day) from deliveries d
-where d.state in ('pending', 'in_flight') and not exists (
+where d.state in ('pending', 'in_flight') and d.id > 0 and not exists (
     select from lanes l where l.connection_id = d.connection_id and l.lane = d.lane)
 group by 1, 2 order by 1, 2 limit 1000 on conflict do nothing
 """

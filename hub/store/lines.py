@@ -14,7 +14,7 @@ select c.name as connection, t.lane, t.waiting, t.oldest_at, 'dl_' || h.id as he
     h.reason, h.action, h.attempts, h.due_at, h.route, h.step
 from (
     select connection_id, lane, count(*) as waiting, min(id) as head, min(created_at) as oldest_at
-    from deliveries where state in ('pending', 'in_flight')
+    from deliveries where state in ('pending', 'in_flight') and id > 0
       and ($1::text is null or connection_id = (select id from connections where name = $1))
     group by connection_id, lane order by count(*) desc, min(id) limit $2
 ) t join connections c on c.id = t.connection_id join deliveries h on h.id = t.head

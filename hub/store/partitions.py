@@ -26,7 +26,8 @@ _WAITING = """
 select exists (select from webhooks where day >= $1 and day < $2 and state = 'received')
     or exists (select from events where day >= $1 and day < $2 and state = 'waiting')
     or exists (select from deliveries where day >= $1 and day < $2
-               and state in ('blocked', 'pending', 'in_flight'))
+               and state in ('pending', 'in_flight') and id > 0)
+    or exists (select from deliveries where day >= $1 and day < $2 and state = 'blocked')
 """
 
 

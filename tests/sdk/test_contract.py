@@ -123,6 +123,11 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
         "no JSON Schema",
         manifest(lambda m: m["config"]["properties"]["api_url"].update(type="word")),
     ),
+    "a rate that no setting holds": (
+        "manifest",
+        "no integer config field",
+        manifest(lambda m: m["sends"].update(rate_limit={"setting": "api_url"})),
+    ),
     "an example that is not valid": (
         "manifest",
         "examples[0]",

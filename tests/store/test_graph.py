@@ -105,3 +105,14 @@ async def test_settling_completes_what_waited_and_keeps_what_a_person_removed(
         await graph.settle_claims(delivering, {claimed.id: work})
     assert await _links(database) == []
     assert await database.fetchval("select work_id from links") == work
+
+
+async def test_a_thing_first_named_by_its_key_takes_its_id_when_the_tool_tells_it(
+    database: Database,
+) -> None:
+    await graph.save(database, [Thing(connection_id=1, kind="issue", key="APP-1")])
+    named = await graph.save(
+        database, [Thing(connection_id=1, kind="issue", external_id="10", key="APP-1")]
+    )
+    assert named[1, "issue", "10"].id == named[1, "issue", "APP-1"].id
+    assert await database.fetchval("select count(*) from nodes") == 1
