@@ -57,12 +57,20 @@ def _keep(lines: list[str]) -> None:
     )
 
 
+def _processor() -> str:
+    """Return the processor's name where the system tells it (proc_cpuinfo(5)), or its kind."""
+    told = Path("/proc/cpuinfo")
+    names = [x.partition(":")[2].strip() for x in told.read_text().splitlines()
+             if x.startswith("model name")] if told.exists() else []  # fmt: skip
+    return names[0] if names else platform.machine()
+
+
 def _machine() -> str:
     versions = ", ".join(
         f"{name} {metadata.version(name)}" for name in ("litestar", "uvicorn", "asyncpg")
     )
     return (
-        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {psutil.cpu_count()} cores, "
+        f"{time.strftime('%Y-%m-%d')}, {_processor()}, {psutil.cpu_count()} cores, "
         f"{psutil.virtual_memory().total // 2**30} GiB, Linux {platform.release()}, "
         f"Python {platform.python_version()}, {versions}"
     )
