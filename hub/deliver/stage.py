@@ -1,4 +1,4 @@
-"""Lanes are taken, their deliveries sent in order, and what came of it is written down."""
+"""Lanes are taken and held, and their deliveries sent in order."""
 
 from __future__ import annotations
 
@@ -7,57 +7,27 @@ import contextlib
 import dataclasses
 import logging
 import math
-import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
-
-import msgspec
+from datetime import UTC, datetime
 
 from hub.deliver.caller import Caller, Record
-from hub.deliver.schedule import next_wait
+from hub.deliver.ending import Batch, Endings
+from hub.deliver.outcome import not_sent, read_outcome, refusal
 from hub.queue.batch import Batcher
-from hub.sdk.actions import (
-    Account,
-    AuthFailed,
-    Call,
-    Delivered,
-    Nothing,
-    Outcome,
-    Rejected,
-    RetryLater,
-    Unknown,
-)
-from hub.sdk.events import HubConnectionFailing, HubDeliveryDead, Ref
+from hub.sdk.actions import Account, Call, Outcome
 from hub.sdk.integration import ActionManifest
-from hub.store import graph, lanes, notices
+from hub.store import lanes
 from hub.store.admin import set_account
-from hub.store.connections import Connection, Connections, park, pause
-from hub.store.graph import Thing
-from hub.store.lanes import Due, Ended, Taken
-from hub.store.pool import (
-    Collision,
-    Database,
-    Session,
-    StoreAway,
-    again,
-    away_as_error,
-    transaction,
-)
+from hub.store.connections import Connection, Connections
+from hub.store.lanes import Ended, Taken
+from hub.store.pool import Collision, Database, StoreAway, again, transaction
 
 _log = logging.getLogger(__name__)
-_MOST_TRIES = 250
 _IDLE_SECONDS = 1.0
 _ASK_SECONDS = 60.0
 _STOP_SECONDS = 5.0
-_LONGEST_PARK = 3600.0
-_NOTICE_SECONDS = 600.0
-_NAMES = {
-    Delivered: "delivered", Nothing: "nothing", RetryLater: "retry", Rejected: "rejected",
-    AuthFailed: "auth_failed", Unknown: "unknown",
-}  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +59,7 @@ class Deliverer:
         # Half at most for one connection: a slow one never takes all.
         self._most_each = max(1, concurrency // 2)
         self.on_step_done: Callable[[Sequence[int]], None] = _nobody_waits
+        self._endings = Endings(database, connections, worker=worker)
         self._finish: Batcher[tuple[Ended, Outcome | None], None] = Batcher(self._finish_batch)
         self._poked = asyncio.Event()
         self._asked: dict[int, float] = {}
@@ -212,14 +183,14 @@ class Deliverer:
             or not connection.runs
             or not self._may_send(held)
         ):
-            await self._finish.submit((_not_sent(lane), None))
+            await self._finish.submit((not_sent(lane), None))
             return
         due = lane.due
         action = self._action(connection, due.action)
-        if action is None or (refusal := _refusal(action, due)):
+        if action is None or (forbidden := refusal(action, due)):
             gone = f"the integration has no action {due.action!r} any more"
             ended = Ended(
-                taken=lane, state="dead", reason=gone if action is None else refusal, attempts=due.attempts, waits=due.waits,
+                taken=lane, state="dead", reason=gone if action is None else forbidden, attempts=due.attempts, waits=due.waits,
                 uncertain=due.uncertain, maybe_duplicate=due.maybe_duplicate, outcome="refused",
             )  # fmt: skip
             await self._finish.submit((ended, None))
@@ -239,10 +210,10 @@ class Deliverer:
             held.record = None
             lapsing.cancel()
         if record.withheld:
-            await self._finish.submit((_not_sent(lane), None))
+            await self._finish.submit((not_sent(lane), None))
             return
-        await self._apply(connection, outcome, record)
-        await self._finish.submit((_read(outcome, record, lane, due, action), outcome))
+        await self._endings.apply(connection, outcome, record)
+        await self._finish.submit((read_outcome(outcome, record, lane, due, action), outcome))
 
     def _may_send(self, held: _Held) -> bool:
         """Whether a lane's lease holds for a while yet.
@@ -284,121 +255,19 @@ class Deliverer:
         self._connections.forget()
         return dataclasses.replace(connection, account=account)
 
-    async def _apply(self, connection: Connection, outcome: Outcome, record: Record) -> None:
-        """Do what an outcome means for the whole connection."""
-        wait = record.limited_for
-        if isinstance(outcome, AuthFailed):
-            reason = f"the credentials were refused: {outcome.reason}"
-            if await pause(self._database, connection.id, "auth_failed", reason):
-                _log.error("connection %s is paused: %s", connection.name, reason)
-                mend = (
-                    f"Mend them, then resume it: POST /api/v1/connections/{connection.name}/resume"
-                )
-                await self._tell_failing(connection, f"{reason}\n\n{mend}")
-            self._connections.forget()
-        elif isinstance(outcome, RetryLater) and outcome.limited:
-            wait = max(wait, outcome.after or 5.0)
-        if wait > 0:
-            until = datetime.now(UTC) + timedelta(seconds=min(wait, _LONGEST_PARK))
-            await park(self._database, connection.id, until)
-
     def _action(self, connection: Connection, name: str) -> ActionManifest | None:
         available = self._connections.registry.get(connection.integration)
         sends = None if available is None else available.manifest.sends
         return None if sends is None else sends.actions.get(name)
 
-    async def _finish_batch(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> list[None]:
-        finished = await again(lambda: self._store(batch))
-        await self._count(batch)
-        if finished.due:
+    async def _finish_batch(self, batch: Batch) -> list[None]:
+        finished = await again(lambda: self._endings.store(batch))
+        changed = await self._endings.count(batch)
+        if finished.due or changed:
             self._poked.set()
         if finished.go_on:
             self.on_step_done(finished.go_on)
         return [None] * len(batch)
-
-    async def _store(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> lanes.Finished:
-        """Store what attempts came to, all or nothing."""
-        made = _made(batch)
-        if made or any(ended.state == "dead" for ended, _ in batch):
-            async with transaction(self._database) as session:
-                settled = await _settle(session, batch, made)
-                finished = await lanes.finish(session, self._worker, settled)
-                await self._tell_dead(session, [e for e in settled if e.state == "dead"])
-                return finished
-        async with away_as_error():
-            return await lanes.finish(self._database, self._worker, [e for e, _ in batch])
-
-    async def _tell_dead(self, session: Session, dead: Sequence[Ended]) -> None:
-        """Keep a notice for what died, one for each route and connection in ten minutes."""
-        told = {x.taken.due.event_id: x for x in dead if x.taken.due is not None}
-        own = await notices.own_events(session, told) if told else set()
-        said: list[notices.Notice] = []
-        for event_id, ended in told.items():
-            due, connection = (
-                ended.taken.due,
-                await self._connections.by_id(ended.taken.connection_id),
-            )
-            if event_id in own or due is None or connection is None:
-                continue
-            name = f"dl_{due.id}"
-            said.append(
-                notices.notice(
-                    HubDeliveryDead, notices.about("delivery", name), every=_NOTICE_SECONDS,
-                    key=f"{due.route}:{connection.id}",
-                    title=f"A delivery is dead: {due.route} → {connection.name}",
-                    body=f"{name} ({due.action}): {ended.reason}\n\nSee `hub explain {name}`; mend the "
-                    f"cause, then `hub replay delivery --state dead --route {due.route}`.",
-                    connection=connection.name, route=due.route, since=due.started_at,
-                )
-            )  # fmt: skip
-        await notices.tell(session, said)
-
-    async def _tell_failing(self, connection: Connection, reason: str, count: int = 1) -> None:
-        said = notices.notice(
-            HubConnectionFailing, notices.about("connection", f"cn_{connection.id}"),
-            key=str(connection.id), every=_NOTICE_SECONDS, title=f"{connection.name} is failing",
-            body=reason, connection=connection.name, count=count,
-        )  # fmt: skip
-        async with away_as_error():
-            await notices.tell(self._database, [said])
-
-    async def _count(self, batch: Sequence[tuple[Ended, Outcome | None]]) -> None:
-        """Open or close the breakers of connections by how their calls fared."""
-        failed: Counter[int] = Counter()
-        succeeded: set[int] = set()
-        for ended, outcome in batch:
-            place = ended.taken.connection_id
-            if outcome is None or (isinstance(outcome, RetryLater) and outcome.limited):
-                continue
-            if isinstance(outcome, (RetryLater, Unknown)):
-                if ended.status is None or ended.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                    failed[place] += 1
-            else:
-                succeeded.add(place)
-        shaky: list[tuple[int, int, bool]] = []
-        for place in failed.keys() | succeeded:
-            connection = await self._connections.by_id(place)
-            # A success says something only after failures.
-            if failed[place] or (connection is not None and connection.failures):
-                shaky.append(
-                    (place, 0 if place in succeeded else failed[place], place in succeeded)
-                )
-        if not shaky:
-            return
-        async with away_as_error():
-            opened = await lanes.fared(self._database, shaky)
-        self._connections.forget()
-        self._poked.set()
-        last = {ended.taken.connection_id: ended.reason for ended, _ in batch if ended.reason}
-        for place in opened:
-            connection = await self._connections.by_id(place)
-            reason = (
-                f"{lanes.BREAKER_FAILURES} calls in a row failed; it is left alone for a while, then "
-                f"one delivery at a time tries it. The last said: {last.get(place, 'nothing')}"
-            )
-            _log.error("cn_%s: %s", place, reason)
-            if connection is not None:
-                await self._tell_failing(connection, reason, lanes.BREAKER_FAILURES)
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
@@ -433,95 +302,3 @@ class Deliverer:
 
 def _nobody_waits(_: Sequence[int]) -> None:
     """Do nothing: the sweeper lets following steps go on as well."""
-
-
-def _made(batch: Sequence[tuple[Ended, Outcome | None]]) -> dict[int, Thing]:
-    """Return what was created under a claim, by delivery."""
-    made: dict[int, Thing] = {}
-    for ended, outcome in batch:
-        due = ended.taken.due
-        if isinstance(outcome, Delivered) and outcome.ref is not None and due and due.claim_id:
-            ref = outcome.ref
-            made[due.id] = Thing(
-                connection_id=ended.taken.connection_id, kind=ref.kind, external_id=ref.id,
-                key=ref.key, url=ref.url,
-            )  # fmt: skip
-    return made
-
-
-async def _settle(
-    session: Session, batch: Sequence[tuple[Ended, Outcome | None]], made: dict[int, Thing]
-) -> list[Ended]:
-    """Put what was created into the link graph."""
-    nodes = await graph.save(session, made.values())
-    claims: dict[int, int] = {}
-    result: list[Ended] = []
-    for ended, _ in batch:
-        due = ended.taken.due
-        thing = made.get(due.id) if due is not None else None
-        if thing is None or due is None or due.claim_id is None:
-            result.append(ended)
-            continue
-        node = nodes[thing.names[0]]
-        claims[due.claim_id] = node.id
-        result.append(msgspec.structs.replace(ended, node_id=node.id))
-    await graph.settle_claims(session, claims)
-    return result
-
-
-def _not_sent(lane: Taken) -> Ended:
-    """Say that nothing left: the delivery is as it was before."""
-    due = lane.due
-    if due is None:
-        return Ended(taken=lane, state="")
-    return Ended(
-        taken=lane, state="pending", attempts=due.attempts, waits=due.waits,
-        uncertain=due.uncertain, maybe_duplicate=due.maybe_duplicate,
-    )  # fmt: skip
-
-
-def _refusal(action: ActionManifest, due: Due) -> str:
-    """Return why a delivery must not leave; empty when it may."""
-    if action.audience_of(due.inputs) == "customer" and due.audience != "customer":
-        return "the text was not made for a customer to read, and this action reaches one"
-    return f"given up after {_MOST_TRIES} tries" if due.tries > _MOST_TRIES else ""
-
-
-def _read(outcome: Outcome, record: Record, lane: Taken, due: Due, action: ActionManifest) -> Ended:
-    """Turn an outcome into what is stored."""
-    attempts, waits, wait, state = due.attempts, due.waits, 0.0, "dead"
-    # Whatever is in doubt stays so until an answer settles it, also over a replay by hand.
-    uncertain = due.uncertain
-    reason = getattr(outcome, "reason", "") or getattr(outcome, "note", "")
-    if isinstance(outcome, (Delivered, Nothing)):
-        state, uncertain = "delivered", False
-    elif isinstance(outcome, AuthFailed):
-        state = "pending"
-    elif isinstance(outcome, (RetryLater, Unknown)):
-        may_have = isinstance(outcome, Unknown) or outcome.effect
-        uncertain = due.uncertain or (record.wrote and may_have)
-        chance = random.random()  # noqa: S311 - jitter
-        later = next_wait(outcome, attempts=attempts, waits=waits, chance=chance)
-        if later is None:
-            reason = f"given up after {attempts + 1} attempts: {reason}"
-        else:
-            wait, counts = later
-            state = "pending"
-            attempts, waits = (attempts + 1, waits) if counts else (attempts, waits + 1)
-    doubtful = action.once == "none" and (due.uncertain or uncertain)
-    ref: Ref | None = getattr(outcome, "ref", None)
-    written = outcome.written if isinstance(outcome, Delivered) else ()
-    refs = [*written, *([ref] if ref is not None and action.creates else [])]
-    last = record.calls[-1] if record.calls else {}
-    after = outcome.after if isinstance(outcome, Delivered) else None
-    result = None
-    if state == "delivered":
-        result = {"ref": msgspec.to_builtins(ref) if ref else None, "after": after}
-    return Ended(
-        taken=lane, state=state, reason=reason, wait=wait, attempts=attempts, waits=waits, uncertain=uncertain,
-        maybe_duplicate=due.maybe_duplicate or doubtful,
-        outcome="found" if record.found else _NAMES.get(type(outcome), "unknown"), status=last.get("status"),
-        calls=record.calls, result=result,
-        before=outcome.before if isinstance(outcome, Delivered) else None, after=after,
-        refs=tuple(dict.fromkeys(f"{r.kind}/{r.id}" for r in refs if r.id)),
-    )  # fmt: skip
