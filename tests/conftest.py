@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import msgspec
 import pytest
+from redis import Redis
 
 from hub.runtime.embedded import EmbeddedPostgres, EmbeddedRedis
 from hub.runtime.services import Services, open_services
@@ -57,11 +58,18 @@ async def database_url(postgres: EmbeddedPostgres, _migrated: list[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def redis_url(data_folder: Path) -> Iterator[str]:
-    """The address of a running Redis."""
+def _redis(data_folder: Path) -> Iterator[str]:
     server = EmbeddedRedis(data_folder)
     yield server.start()
     server.stop()
+
+
+@pytest.fixture
+def redis_url(_redis: str) -> str:
+    """The address of a running, empty Redis."""
+    with Redis.from_url(_redis) as redis:
+        redis.flushall()
+    return _redis
 
 
 @pytest.fixture
